@@ -17,8 +17,11 @@ from txmirror.dns.records import (
     address_record,
     address_records,
     has_tag,
+    ns_record,
+    parse_address,
     parse_label,
     prefer_zone,
+    server_name,
     service_records,
     soa_record,
     target_records,
@@ -76,11 +79,12 @@ class Answering:
 
     def _answer_ours(self, query: Query, labels: Sequence[str]) -> Reply | Deferred[Reply]:
         if not labels:
-            soa = [self._soa()] if query.type in (dns.SOA, _ANY) else []
-            return self._found(soa)
+            return self._answer_domain(query)
         if any("." in each for each in labels):
             return self._no_name()
         *rest, area = labels
+        if area == "ns" and not rest:
+            return self._found(self._own_addresses(query.name, query.type))
         if area == "addr":
             return self._answer_address(query, rest)
         if area != "service":
@@ -88,6 +92,19 @@ class Answering:
         if not self._directory.known or self._directory.age > self._settings.stale_for:
             return Reply(dns.ESERVER)
         return self._answer_service(query, rest) if rest else self._found([])
+
+    def _answer_domain(self, query: Query) -> Reply:
+        if query.type == dns.NS:
+            domain, ttl = self._settings.domain, self._settings.ttl
+            return self._found([ns_record(domain, ttl)], self._own_addresses(server_name(domain), _ANY))
+        return self._found([self._soa()] if query.type in (dns.SOA, _ANY) else [])
+
+    def _own_addresses(self, name: bytes, kind: int) -> list[dns.RRHeader]:
+        """Return the address record of this server, if it is known and of this type."""
+        address = parse_address(self._settings.address)
+        if address is None or kind not in (dns.A if address.version == 4 else dns.AAAA, _ANY):
+            return []
+        return [address_record(name, address, self._settings.ttl)]
 
     def _answer_address(self, query: Query, labels: Sequence[str]) -> Reply:
         if not labels:

@@ -142,8 +142,18 @@ def _zone_of(instance: Instance) -> object:
     return zone
 
 
+def server_name(domain: str) -> bytes:
+    """Return the name of this server, in the SOA and NS records."""
+    return f"ns.{domain}".encode()
+
+
+def ns_record(domain: str, ttl: int) -> dns.RRHeader:
+    """Return the NS record of the domain."""
+    return dns.RRHeader(domain.encode(), dns.NS, dns.IN, ttl, dns.Record_NS(server_name(domain), ttl), auth=True)
+
+
 def soa_record(domain: str, serial: int, ttl: int) -> dns.RRHeader:
     """Return the SOA record of the domain. A negative answer may be cached for ``ttl`` seconds (RFC 2308)."""
     name = domain.encode()
-    payload = dns.Record_SOA(name, b"hostmaster." + name, serial, 3600, 600, 86400, ttl, ttl)
+    payload = dns.Record_SOA(server_name(domain), b"hostmaster." + name, serial, 3600, 600, 86400, ttl, ttl)
     return dns.RRHeader(name, dns.SOA, dns.IN, ttl, payload, auth=True)

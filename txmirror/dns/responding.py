@@ -25,24 +25,53 @@ _MOST_WAITING = 500
 _MOST_CONNECTIONS, _SILENCE, _LONGEST_QUERY = 100, 10, 2048
 
 
+#: It gets the code of a reply, whether it was truncated, and its time in seconds.
+Replied = Callable[[int, bool, float], object]
+#: The flag of a truncated reply, in the third byte.
+_TRUNCATED = 0x02
+
+
 class Responder:
     """Answers queries, as bytes.
 
     :param answer: returns the reply to a query, at once or later.
+    :param replied: called with each reply and its time in seconds, for counts; None for no function.
+    :param seconds: returns the time in seconds.
     """
 
     _log = Logger()
 
-    def __init__(self, answer: Callable[[Query], Reply | Deferred[Reply]]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Query], Reply | Deferred[Reply]],
+        *,
+        replied: Replied | None = None,
+        seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.answer = answer
+        self._replied = replied
+        self._seconds = seconds
         self._waiting: set[Deferred[Any]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """The number of queries that wait for their answers."""
+        return len(self._waiting)
 
     def respond(self, data: bytes, *, by_tcp: bool) -> Deferred[bytes | None]:
         """Answer a query.
 
         :returns: fires with the reply; with None if there is none. It never fails.
         """
-        return Deferred.fromCoroutine(self._respond(data, by_tcp))
+        return Deferred.fromCoroutine(self._respond_and_count(data, by_tcp))
+
+    async def _respond_and_count(self, data: bytes, by_tcp: bool) -> bytes | None:
+        began = self._seconds()
+        reply = await self._respond(data, by_tcp)
+        if reply is not None and self._replied is not None:
+            # The codes of EDNS are not told apart from those without it.
+            self._replied(reply[3] & 0xF, bool(reply[2] & _TRUNCATED), self._seconds() - began)
+        return reply
 
     async def _respond(self, data: bytes, by_tcp: bool) -> bytes | None:
         try:

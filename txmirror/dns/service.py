@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -16,7 +17,7 @@ from zope.interface import implementer
 from txmirror.dns.answering import Answering
 from txmirror.dns.directory import Directory
 from txmirror.dns.forwarding import Forwarder
-from txmirror.dns.responding import DatagramServer, Responder, StreamFactory
+from txmirror.dns.responding import DatagramServer, Replied, Responder, StreamFactory
 from txmirror.dns.settings import DNSSettings
 from txmirror.dns.wire import Query, Reply
 from txmirror.mirror import Mirror
@@ -36,6 +37,7 @@ class _Listener:
 
     def __init__(self, responder: Responder, address: tuple[str, int], reactor: Any) -> None:
         self.address = address
+        self.problem: str | None = None
         self._reactor = reactor
         self._datagrams = DatagramServer(responder)
         self._streams = StreamFactory(responder, reactor)
@@ -54,14 +56,16 @@ class _Listener:
             if self._tcp is None:
                 self._tcp = self._reactor.listenTCP(port, self._streams, interface=host)
         except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+            self.problem = reason
             if not self._failed:
                 self._failed = True
-                reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
                 self._log.error(
                     "DNS cannot be served at {address}: {reason}. Trying again.", address=name, reason=reason
                 )
             self._again.start()
         else:
+            self.problem = None
             self._log.info("DNS is at {address}.", address=name)
 
     def close(self) -> Deferred[Any]:
@@ -79,10 +83,13 @@ class DNSService(Service):
     Before it has one, and while the names of the services were not read yet, it answers with SERVFAIL.
 
     :param random: shuffles the instances; one of its own if None.
+    :param replied: called with the code of each reply, whether it was truncated, and its time in seconds; None for no function.
     :param reactor: the reactor.
+    :ivar forwarded: the number of questions that other resolvers were asked.
     """
 
-    def __init__(self, *, random: Random | None = None, reactor: Any) -> None:
+    def __init__(self, *, random: Random | None = None, replied: Replied | None = None, reactor: Any) -> None:
+        self.forwarded = 0
         self._random = Random() if random is None else random
         self._reactor = reactor
         self._settings: DNSSettings | None = None
@@ -90,11 +97,28 @@ class DNSService(Service):
         self._mirror: Mirror | None = None
         self._directory: Directory | None = None
         self._listener: _Listener | None = None
-        self._responder = Responder(_refuse)
+        self._responder = Responder(_refuse, replied=replied, seconds=reactor.seconds)
         self._closing: set[Deferred[Any]] = set()
 
-    def use(self, mirror: Mirror) -> None:
-        """Answer from this mirror from now on. It must stay open until the stop."""
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The IP address and port to listen at; None if there is none."""
+        return self._address
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why it does not listen; None if it does, or has no address."""
+        return None if self._listener is None else self._listener.problem
+
+    @property
+    def waiting(self) -> int:
+        """The number of questions that wait for a list to be read, or for other resolvers."""
+        return self._responder.waiting
+
+    def use(self, mirror: Mirror | None) -> None:
+        """Answer from this mirror from now on; fail all questions if it is None. It must stay open until the stop, or another call."""
+        if mirror is self._mirror:
+            return
         self._mirror = mirror
         if self.running:
             self._set_up()
@@ -129,8 +153,17 @@ class DNSService(Service):
         settings, mirror = self._settings, self._mirror
         if settings is not None and mirror is not None:
             self._directory = Directory(mirror, settings.root)
-            forward = Forwarder(settings.forward, self._reactor).ask if settings.forward else None
+            forward = self._make_forward(settings.forward) if settings.forward else None
             self._responder.answer = Answering(settings, self._directory, forward, self._random).answer
+
+    def _make_forward(self, servers: Sequence[tuple[str, int]]) -> Callable[[Query], Deferred[Reply]]:
+        forwarder = Forwarder(servers, self._reactor)
+
+        def forward(query: Query) -> Deferred[Reply]:
+            self.forwarded += 1
+            return forwarder.ask(query)
+
+        return forward
 
     def _tear_down(self) -> None:
         self._responder.answer = _refuse

@@ -10,6 +10,8 @@ import attrs
 class DNSSettings:
     """The names that are served, and how."""
 
+    address: str | None = None
+    """The IP address of this server, for its own name, ``ns.DOMAIN``; None if it has several."""
     domain: str = "mirror"
     """The domain, in lower case, without a dot at the end."""
     root: str = "/services"

@@ -17,6 +17,8 @@ _T = TypeVar("_T")
 
 #: The upper bounds for the times of requests, in seconds.
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+#: The names of the codes of DNS that the server replies with, or passes on.
+DNS_CODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 #: In these states there is no session. After a lost connection it stands until it has probably expired.
 _OVER: Final = (SessionState.LOST, SessionState.EXPIRED, SessionState.AUTH_FAILED, SessionState.CLOSED)
 
@@ -120,6 +122,30 @@ class SessionCounts:
             self.connected, self._since = connected, now
 
 
+class ReplyCounts:
+    """Counts the replies of a server for readers.
+
+    :ivar by_code: the number of replies, by the values of their labels.
+    :ivar times: the times from requests to replies.
+    :ivar truncated: the number of replies of DNS that were too long for a datagram.
+    """
+
+    def __init__(self) -> None:
+        self.by_code: Counter[tuple[str, ...]] = Counter()
+        self.times = Durations(_BOUNDS)
+        self.truncated = 0
+
+    def dns_replied(self, code: int, truncated: bool, seconds: float) -> None:
+        """Count a reply of DNS.
+
+        :param code: the code of the reply.
+        :param seconds: the time since its query. The clock may have been set back meanwhile.
+        """
+        self.by_code[DNS_CODES.get(code, str(code)),] += 1
+        self.truncated += truncated
+        self.times.add(max(seconds, 0.0))
+
+
 class DaemonCounts:
     """Counts the work of a daemon.
 
@@ -127,6 +153,7 @@ class DaemonCounts:
     :param requests: counts the client's requests; None if the client cannot.
     :ivar requests: as the parameter.
     :ivar sessions: counts the client's sessions.
+    :ivar dns: counts the replies of DNS.
     :ivar reloads: the number of reloads.
     :ivar failed_reloads: the number of those that have changed nothing, because the configuration was invalid.
     :ivar last_reload_failed: whether the last one was one of those.
@@ -135,6 +162,7 @@ class DaemonCounts:
     def __init__(self, clock: IReactorTime, requests: RequestCounts | None) -> None:
         self.requests = requests
         self.sessions = SessionCounts(clock)
+        self.dns = ReplyCounts()
         self.reloads = 0
         self.failed_reloads = 0
         self.last_reload_failed = False

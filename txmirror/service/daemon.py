@@ -125,7 +125,7 @@ class Daemon(Service):
         self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
         self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
         self.output_files = OutputFilesService(random=random, clock=self.checks.clock, reactor=reactor)
-        self.dns = DNSService(reactor=reactor)
+        self.dns = DNSService(replied=self.counts.dns.dns_replied, reactor=reactor)
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
         )

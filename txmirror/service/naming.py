@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from txmirror.configuration import DNS
 from txmirror.dns import DNSService, DNSSettings
 
@@ -12,6 +14,8 @@ def apply_dns(table: DNS | None, service: DNSService) -> None:
         service.apply(None, None)
         return
     settings = DNSSettings(
+        # One that stands for all is not to be reached.
+        address=None if ip_address(table.listen.host).is_unspecified else table.listen.host,
         domain=table.domain,
         root=table.root,
         ttl=int(table.ttl),

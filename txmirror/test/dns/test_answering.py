@@ -108,6 +108,23 @@ class CodeTests(DNSTestCase):
             self.assert_no_data(name)
         self.assertEqual(self.answers("mirror", dns.SOA), ["mirror SOA"])
 
+    def test_own_name(self) -> None:
+        """The domain has a name server, with its address if that is known; the SOA record has the same name."""
+        for address, kind, other in (("10.0.0.9", dns.A, dns.AAAA), ("fd00::1", dns.AAAA, dns.A)):
+            self.serve(address=address)
+            reply = self.reply("mirror", dns.NS)
+            self.assertEqual([str(each.payload.name) for each in reply.answers], ["ns.mirror"])  # type: ignore[union-attr]
+            self.assertEqual(show(reply.additional), [f"ns.mirror {address}"])
+            self.assertEqual(self.answers("ns.mirror", kind), [f"ns.mirror {address}"])
+            self.assertEqual(self.answers("ns.mirror", other), [])
+            self.assert_no_name("a.ns.mirror")
+        self.serve()
+        reply = self.reply("mirror", dns.NS)
+        self.assertEqual((len(reply.answers), reply.additional), (1, []))
+        self.assert_no_data("ns.mirror")
+        (soa,) = self.reply("mirror", dns.SOA).answers
+        self.assertEqual(str(soa.payload.mname), "ns.mirror")  # type: ignore[union-attr]
+
     def test_no_name(self) -> None:
         for name in (
             "no.mirror",

@@ -73,6 +73,19 @@ class DatagramTests(DNSTestCase):
         for data, address in ((ask(_WEB, answer=True), _PEER), (b"abc", _PEER), (ask(_WEB), ("127.0.0.1", 0))):
             self.assertEqual(self.receive(data, address), [])
 
+    def test_counted(self) -> None:
+        """Each reply is passed on for counts: its code, whether it was truncated, and its time."""
+        seen: list[tuple[int, bool, float]] = []
+        self.responder._replied = lambda *each: seen.append(each)
+        self.responder._seconds = iter(range(100)).__next__
+        for data in (ask(_WEB), ask(_WEB, dns.SRV, size=1232), ask("no.service.mirror"), b"abc", ask("a.example")):
+            self.receive(data)
+        self.assertEqual(
+            [each[:2] for each in seen],
+            [(dns.OK, True), (dns.OK, True), (dns.ENAME, False), (dns.EREFUSED, False)],
+        )
+        self.assertEqual({each[2] for each in seen}, {1})
+
     def test_error(self) -> None:
         """A reply that cannot be sent is lost, without an entry in the log."""
         self.port.error = PermissionError(1, "not permitted")

@@ -9,10 +9,11 @@ from twisted.names import dns
 from txmirror.service import Daemon
 from txmirror.test.dns.case import ask, decode, show
 from txmirror.test.dns.test_service import PortsReactor
-from txmirror.test.service.case import DaemonTestCase, service
+from txmirror.test.service.case import service
+from txmirror.test.service.metrics_case import MetricsTestCase
 
 
-class DNSTests(DaemonTestCase):
+class DNSTests(MetricsTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.server.listen(2181)
@@ -53,6 +54,28 @@ class DNSTests(DaemonTestCase):
         self.successResultOf(daemon.reload())
         self.assertEqual(self.ports.open, [])
         self.assertEqual(len(self.log.about("Keys of [dns] that differ: ")), 4)
+
+    def test_metrics(self) -> None:
+        """There are metrics of the replies while DNS is served."""
+        daemon = self.start(service("10.0.0.1", checks=0))
+        self.assertEqual([each for each in self.samples(daemon) if "dns" in each[0]], [])
+        self.write(service("10.0.0.1", checks=0), '[dns]\nroot = "/"')
+        self.successResultOf(daemon.reload())
+        self.reactor.settle()
+        for name in ("services.service.mirror", "services.service.mirror", "no.service.mirror", "example.com"):
+            self.ask(daemon, name)
+        samples = self.samples(daemon)
+        expected = {("NOERROR",): 2.0, ("NXDOMAIN",): 1.0, ("REFUSED",): 1.0}
+        name = "txmirror_dns_replies_total"
+        self.assertEqual({each[1:]: value for each, value in samples.items() if each[0] == name}, expected)
+        for name, value in (
+            ("txmirror_dns_listening", 1.0),
+            ("txmirror_dns_truncated_total", 0.0),
+            ("txmirror_dns_forwarded_total", 0.0),
+            ("txmirror_dns_waiting", 0.0),
+            ("txmirror_dns_duration_seconds_count", 4.0),
+        ):
+            self.assertEqual(samples[name,], value, name)
 
     def test_stop(self) -> None:
         """The ports are closed in the stop, after the drain."""

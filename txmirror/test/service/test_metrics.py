@@ -403,5 +403,6 @@ class NameTests(SynchronousTestCase):
             "status",
             "operation",
             "file",
+            "code",
         }
         self.assertEqual(labels, known)
