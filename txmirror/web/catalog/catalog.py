@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -50,7 +51,6 @@ class Catalog:
     :ivar root: the path.
     :ivar index: the index of the latest change.
     :ivar history: the latest events of all services.
-    :ivar generation: counts how often the catalog has begun to follow the services.
     """
 
     # It has more than 25 methods and more than 12 attributes: half of the methods are for readers of another kind each.
@@ -62,11 +62,11 @@ class Catalog:
         self.reactor = mirror.reactor
         self.index = self._base = self._latest = int(mirror.reactor.seconds() * 1000)
         self.history = History()
-        self.generation = 0
         self._mirror = mirror
         self._hold_for = hold_for
         self._known = self._closed = False
         self._services: dict[str, CatalogService] = {}
+        self._names: list[str] = []
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._following: Following | None = None
         self._holds = 0
@@ -159,6 +159,11 @@ class Catalog:
         """The services by name, in no particular order. It is live."""
         return MappingProxyType(self._services)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the services, sorted. It is live, and not to be changed."""
+        return self._names
+
     def index_of(self, service: str | None) -> int:
         """Return the index of the latest change of a service, or of all for None. A service that does not exist has one too."""
         if service is None:
@@ -219,7 +224,6 @@ class Catalog:
     def _follow(self) -> None:
         self._used = self.reactor.seconds()
         if self._following is None:
-            self.generation += 1
             self.index = self._base = self.next_index()
             self.history.begin(self._used)
             self._following = Following(
@@ -238,6 +242,7 @@ class Catalog:
             self._batch.stop()
             self._known = False
             self._services.clear()
+            self._names.clear()
             self._gone.clear()
 
     def _connection_changed(self, lost: bool) -> None:
@@ -268,13 +273,14 @@ class Catalog:
         self._flushed = self.reactor.seconds()
         if not self._known and following.known:
             self._known = True
-            self._first.fire(None)
             self._state_observers.notify(None)
+            self._first.fire(None)
 
     def _remove(self, name: str) -> None:
         service = self._services.pop(name, None)
         if service is None:
             return
+        del self._names[bisect_left(self._names, name)]
         self._gone[name] = self.index = self.next_index()
         if len(self._gone) > _MOST_GONE:
             self._gone.popitem(last=False)
@@ -295,16 +301,18 @@ class Catalog:
         self.index = self.next_index()
         if service is None:
             self._gone.pop(changed.name, None)
-            service = CatalogService(changed.name, changed.path, self.index, MappingProxyType(changed.entries))
+            entries = MappingProxyType(changed.entries)
+            service = CatalogService(changed.name, changed.path, self.index, entries, changed.names)
             self._services[changed.name] = service
+            insort(self._names, changed.name)
         service.index, service.reason = self.index, reason
         if self._known:
             # The first lists are no events.
             now = self.reactor.seconds()
             for name, (before, after) in changes.items():
                 self.history.note(now, changed.name, name, before, after)
-        entries = {name: after for name, (_, after) in changes.items()}
-        self._notify(CatalogChange(changed.name, entries, False, self.index))
+        after_them = {name: after for name, (_, after) in changes.items()}
+        self._notify(CatalogChange(changed.name, after_them, False, self.index))
 
     def _notify(self, change: CatalogChange) -> None:
         self._waiting.changed(change.service)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -86,6 +86,8 @@ class CatalogService:
     """The index of its latest change."""
     entries: Mapping[str, Entry]
     """Its nodes by name, in no particular order. It is live."""
+    names: Sequence[str]
+    """The names of its nodes, sorted. It is live, and not to be changed."""
     reason: str | None = None
     """The reason why its znode or the list of its nodes cannot be read, in one line; None if it can."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from itertools import islice
 from typing import Final
@@ -29,6 +30,7 @@ class ServiceList:
     :param changed: called with this object when entries may have changed.
     :param reactor: measures the time.
     :ivar entries: the entries by name, as of the latest :meth:`take`.
+    :ivar names: their names, sorted.
     :ivar missing: whether the service's node does not exist any more.
     :ivar begun: whether its nodes are read from the tree.
     """
@@ -45,6 +47,7 @@ class ServiceList:
         self.name = name
         self.path = path
         self.entries: dict[str, Entry] = {}
+        self.names: list[str] = []
         self.missing = self.begun = False
         self._nodes = ServiceNodes(tree, path)
         self._changed = changed
@@ -117,8 +120,11 @@ class ServiceList:
             changes[name] = known, entry
             if entry is None:
                 del self.entries[name]
-            else:
-                self.entries[name] = entry
+                del self.names[bisect_left(self.names, name)]
+                continue
+            self.entries[name] = entry
+            if known is None:
+                insort(self.names, name)
         return changes
 
     def _make(self, name: str) -> Entry | None:

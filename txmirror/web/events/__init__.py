@@ -1,0 +1,6 @@
+"""Server-sent events: a snapshot of all services, and then each change."""
+
+from txmirror.web.events.log import EventLog
+from txmirror.web.events.streams import EventStreams
+
+__all__ = ["EventLog", "EventStreams"]
