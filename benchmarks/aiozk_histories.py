@@ -15,13 +15,15 @@ from aiozk import WatchEvent, ZKClient, exc
 from history_workloads import WORKLOADS, Run, arguments
 from recording import Log
 
-from txmirror.testing.history import Outcome, Refusal, Shown
+from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
+from txmirror.testing.history.calls import Part
 
 REFUSALS = {
     exc.BadVersion: Refusal.BAD_VERSION,
     exc.NoNode: Refusal.NO_NODE,
     exc.NodeExists: Refusal.NODE_EXISTS,
     exc.NotEmpty: Refusal.NOT_EMPTY,
+    exc.TransactionFailed: Refusal.OTHER,
 }
 log = logging.getLogger(__name__)
 #: Seconds for entering and for leaving a double barrier.
@@ -74,11 +76,24 @@ class Adapter:
     async def set(self, path: str, data: str, version: int) -> Shown:
         return shown(await self._client.set(path, data.encode(), version))
 
-    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
-        return await self._client.create(path, data.encode(), sequential=sequential), None
+    async def create(self, path: str, data: str, sequential: bool, ephemeral: bool) -> tuple[str, int | None]:
+        return await self._client.create(path, data.encode(), sequential=sequential, ephemeral=ephemeral), None
 
     async def delete(self, path: str, version: int) -> None:
         await self._client.delete(path, force=version < 0)
+
+    async def transact(self, parts: tuple[Part, ...]) -> int | None:
+        async with self._client.begin_transaction() as transaction:
+            for part in parts:
+                if isinstance(part, Create):
+                    transaction.create(part.path, part.data.encode())
+                elif isinstance(part, Set):
+                    transaction.set_data(part.path, part.data.encode(), part.version)
+                elif isinstance(part, Delete):
+                    transaction.delete(part.path, part.version)
+                else:
+                    transaction.check_version(part.path, part.version)
+        return None
 
     async def add(self, path: str, amount: int) -> int | None:
         counter = self._client.recipes.Counter(path)

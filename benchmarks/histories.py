@@ -17,11 +17,27 @@ from pathlib import Path
 from random import randrange
 from typing import Any
 
-from history_workloads import BARRIER, COUNTER, LOCK, QUEUE, REGISTERS, ROOT, SEQUENCE, WATCHED, WORKLOADS, Run
+from history_workloads import (
+    BARRIER,
+    COUNTER,
+    EPHEMERALS,
+    LOCK,
+    PAIR,
+    QUEUE,
+    REGISTERS,
+    ROOT,
+    SEQUENCE,
+    SERVICES,
+    UNTIL,
+    WATCHED,
+    WORKLOADS,
+    Run,
+)
 from lagging import LaggingEnsemble
 from nemesis import Nemesis, plan
+from observing import Observer
 from recording import Log
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import deferLater, react
 from twisted.internet.threads import deferToThread
 from txmirror_histories import Adapter
@@ -30,12 +46,12 @@ from txmirror.client import ZooKeeperClient
 from txmirror.testing import FaultProxy
 
 HERE = Path(__file__).parent
-COMMON = ["registers", "nodes", "sequence", "watches", "counter", "locks"]
+COMMON = ["registers", "nodes", "sequence", "watches", "counter", "locks", "ephemerals"]
 #: The clients, with the workloads for which each has the means.
 PEERS = {
-    "txmirror": COMMON,
-    "kazoo": [*COMMON, "queue", "barrier"],
-    "aiozk": [*COMMON, "barrier"],
+    "txmirror": [*COMMON, "transactions", "services"],
+    "kazoo": [*COMMON, "queue", "barrier", "transactions", "services"],
+    "aiozk": [*COMMON, "barrier", "transactions"],
     "txzookeeper": COMMON,
 }
 PROCESSES = 3
@@ -77,6 +93,16 @@ class Processes:
         self._running[number].wait(10)
         self._running[number] = self._launch(number)
 
+    def loaded(self) -> bool:
+        """Return whether all processes wait for the begin.
+
+        :raises RuntimeError: one has ended.
+        """
+        for each in self._running:
+            if each.poll() is not None:
+                raise RuntimeError(f"a process of {self._peer} has ended: see the log files in {self._folder}")
+        return len(list(self._folder.glob(f"{self._peer}-*.jsonl"))) >= len(self._running)
+
     def ended(self) -> bool:
         """Return whether all processes have ended."""
         return all(each.poll() is not None for each in self._running)
@@ -89,17 +115,17 @@ class Processes:
                 each.wait(10)
 
 
-async def prepare(reactor: Any, servers: str, log: Log) -> None:
-    """Create the nodes of the workloads."""
+async def prepare(reactor: Any, servers: str, log: Log) -> ZooKeeperClient:
+    """Create the nodes of the workloads. Return the client."""
     client = ZooKeeperClient(servers, session_timeout=10, reactor=reactor)
     await client.connect()
     run = Run(Adapter(reactor, client), log, "", time.monotonic() + 60)
-    for path in (ROOT, LOCK, QUEUE, BARRIER):
+    for path in (ROOT, LOCK, QUEUE, BARRIER, EPHEMERALS, SERVICES):
         await client.create(path)
     await client.create(COUNTER, b"0")
-    for path in (*REGISTERS, *WATCHED, SEQUENCE):
+    for path in (*REGISTERS, *WATCHED, *PAIR, SEQUENCE):
         await run.create(path)
-    await client.close()
+    return client
 
 
 def folder_of(peer: str, options: argparse.Namespace) -> Path:
@@ -113,23 +139,34 @@ async def record(reactor: Any, peer: str, options: argparse.Namespace, ensemble:
     folder = folder_of(peer, options)
     folder.mkdir(parents=True)
     log = Log("harness", folder / "harness.jsonl")
-    await prepare(reactor, ensemble.address, log)
+    client = await prepare(reactor, ensemble.address, log)
+    observer = Observer(reactor, client, log)
     workloads = [each for each in PEERS[peer] if each in options.workloads]
     proxies = [[FaultProxy(each.port, reactor=reactor) for each in ensemble.members] for _ in range(PROCESSES)]
     servers = [",".join(each.address for each in row) for row in proxies]
-    begin = time.monotonic() + 2
-    until = begin + options.seconds
-    seed = str(options.seed)
-    clients = Processes(peer, folder, servers, [seed, str(until), ",".join(workloads)])
+    clients = Processes(peer, folder, servers, [str(options.seed), ",".join(workloads)])
     atexit.register(clients.kill)
     try:
+        while not clients.loaded():
+            await deferLater(reactor, 0.1)
+        begin = time.monotonic()
+        until = begin + options.seconds
+        (folder / "until.new").write_text(str(until))
+        (folder / "until.new").rename(folder / UNTIL)
         plans = plan(options.seed, options.seconds, PROCESSES) if options.faults else []
         nemesis = Nemesis(reactor, log, ensemble, proxies, clients)
+        observing = (
+            Deferred.fromCoroutine(observer.observe_services(until)) if "services" in workloads else succeed(None)
+        )
         await nemesis.execute(plans, begin, until)
         while not clients.ended() and time.monotonic() < until + GRACE:
             await deferLater(reactor, 0.2)
+        clients.kill()
+        await observing
+        await observer.observe_the_end()
     finally:
         clients.kill()
+        await client.close()
         await gatherResults([each.close() for row in proxies for each in row])
     return folder
 

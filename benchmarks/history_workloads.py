@@ -6,6 +6,7 @@ that blocks runs each in a thread of its own.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -19,6 +20,7 @@ from txmirror.testing.history import (
     Add,
     Answer,
     Call,
+    Check,
     Children,
     Create,
     Created,
@@ -36,7 +38,9 @@ from txmirror.testing.history import (
     Shown,
     Take,
     Taken,
+    Transaction,
 )
+from txmirror.testing.history.calls import Part
 
 ROOT = "/histories"
 REGISTERS = (f"{ROOT}/register-0", f"{ROOT}/register-1")
@@ -44,8 +48,15 @@ NODES = (f"{ROOT}/node-0", f"{ROOT}/node-1")
 WATCHED = (f"{ROOT}/watched-0", f"{ROOT}/watched-1")
 SEQUENCE, COUNTER, LOCK, QUEUE = f"{ROOT}/sequence", f"{ROOT}/counter", f"{ROOT}/lock", f"{ROOT}/queue"
 BARRIER = f"{ROOT}/barrier"
+EPHEMERALS, SERVICES = f"{ROOT}/ephemerals", f"{ROOT}/services"
+#: Two nodes that transactions write together, and one that they create and delete.
+PAIR, MARK = (f"{ROOT}/pair-0", f"{ROOT}/pair-1"), f"{ROOT}/mark"
+#: Seconds for which services stay registered after all faults were healed.
+SETTLE = 12.0
 #: The processes that take part in a double barrier, and the seconds for one round.
 PARTIES, ROUND = 3, 8.0
+#: The file with the last moment of a run.
+UNTIL = "until"
 #: How often a lock is released, if that fails.
 RELEASES = 10
 
@@ -98,11 +109,17 @@ class Adapter(Protocol):
     async def set(self, path: str, data: str, version: int) -> Shown:
         """Set a node's data."""
 
-    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
+    async def create(self, path: str, data: str, sequential: bool, ephemeral: bool) -> tuple[str, int | None]:
         """Create a node. Return its path, and the transaction if the client tells it."""
 
     async def delete(self, path: str, version: int) -> None:
         """Delete a node."""
+
+    async def transact(self, parts: tuple[Part, ...]) -> int | None:
+        """Do several writes or none. Return the zxid if the client tells it. Only clients with ``transactions`` have it."""
+
+    async def register(self, path: str, data: dict[str, str]) -> None:
+        """Keep a service registered. Only clients with ``services`` among their workloads have it."""
 
     async def add(self, path: str, amount: int) -> int | None:
         """Add to a counter."""
@@ -129,14 +146,14 @@ class Run:
     def __init__(self, adapter: Adapter, log: Log, seed: str, until: float) -> None:
         self.adapter = adapter
         self.log = log
+        self.until = until
         self._seed = seed
-        self._until = until
         self._writes = 0
 
     @property
     def goes_on(self) -> bool:
         """True if operations may begin."""
-        return time.monotonic() < self._until
+        return time.monotonic() < self.until
 
     def random(self, workload: str) -> Random:
         """Return a source of random numbers."""
@@ -173,6 +190,9 @@ class Run:
         if reads and self.adapter.session() != operation.session:
             # Nobody can tell in which session it was done.
             outcome, answer, zxid = Outcome.UNKNOWN, None, None
+        if isinstance(operation.call, Create) and operation.call.ephemeral and outcome is Outcome.APPLIED:
+            # Likewise: the owner of the node is not known.
+            outcome = outcome if self.adapter.session() == operation.session else Outcome.UNKNOWN
         ended = self.log.end(operation, outcome, answer, zxid)
         return ended, answer if outcome is Outcome.APPLIED else None
 
@@ -195,15 +215,41 @@ class Run:
 
         await self.do(Set(path, data, version), work)
 
-    async def create(self, path: str, *, sequential: bool = False) -> None:
+    async def create(self, path: str, *, sequential: bool = False, ephemeral: bool = False) -> None:
         """Create a node."""
         data = self.data()
 
         async def work() -> tuple[Answer | None, int | None]:
-            created, zxid = await self.adapter.create(path, data, sequential)
+            created, zxid = await self.adapter.create(path, data, sequential, ephemeral)
             return Created(created), zxid
 
-        await self.do(Create(path, data, sequential=sequential), work)
+        await self.do(Create(path, data, ephemeral, sequential), work)
+
+    async def delete(self, path: str) -> None:
+        """Delete a node."""
+
+        async def work() -> tuple[Answer | None, int | None]:
+            await self.adapter.delete(path, -1)
+            return None, None
+
+        await self.do(Delete(path), work)
+
+    async def children(self, path: str) -> frozenset[str]:
+        """List a node's children."""
+
+        async def work() -> tuple[Answer | None, int | None]:
+            return Names(frozenset(await self.adapter.children(path))), None
+
+        _, answer = await self.do(Children(path), work)
+        return answer.names if isinstance(answer, Names) else frozenset()
+
+    async def transact(self, *parts: Part) -> None:
+        """Do several writes or none."""
+
+        async def work() -> tuple[Answer | None, int | None]:
+            return None, await self.adapter.transact(parts)
+
+        await self.do(Transaction(parts), work)
 
 
 async def registers(run: Run) -> None:
@@ -231,12 +277,7 @@ async def nodes(run: Run) -> None:
         if kind < 0.35:
             await run.create(path)
         elif kind < 0.65:
-
-            async def work(path: str = path) -> tuple[Answer | None, int | None]:
-                await run.adapter.delete(path, -1)
-                return None, None
-
-            await run.do(Delete(path), work)
+            await run.delete(path)
         else:
             await run.get(path)
         await run.adapter.pause(random.uniform(0.05, 0.2))
@@ -245,14 +286,10 @@ async def nodes(run: Run) -> None:
 async def sequence(run: Run) -> None:
     """Create sequential nodes, and sometimes list them."""
     random = run.random("sequence")
-
-    async def names() -> tuple[Answer | None, int | None]:
-        return Names(frozenset(await run.adapter.children(SEQUENCE))), None
-
     while run.goes_on:
         await run.create(f"{SEQUENCE}/n", sequential=True)
         if random.random() < 0.1:
-            await run.do(Children(SEQUENCE), names)
+            await run.children(SEQUENCE)
         await run.adapter.pause(random.uniform(0.1, 0.4))
 
 
@@ -398,6 +435,55 @@ async def barrier(run: Run) -> None:
             note("left" if left else "not left")
 
 
+async def ephemerals(run: Run) -> None:
+    """Create, read and delete an ephemeral node of our own, and read those of others."""
+    random = run.random("ephemerals")
+    own = f"{EPHEMERALS}/{run.log.client}"
+    while run.goes_on:
+        kind = random.random()
+        if kind < 0.2:
+            await run.create(own, ephemeral=True)
+        elif kind < 0.3:
+            await run.delete(own)
+        elif kind < 0.75:
+            await run.get(own)
+        else:
+            names = sorted(await run.children(EPHEMERALS))
+            if names:
+                await run.get(f"{EPHEMERALS}/{random.choice(names)}")
+        await run.adapter.pause(random.uniform(0.05, 0.2))
+
+
+async def transactions(run: Run) -> None:
+    """Write two nodes together at the versions that were read; create and delete a third one if a version is still the same."""
+    random = run.random("transactions")
+    versions = dict.fromkeys(PAIR, 0)
+    while run.goes_on:
+        kind = random.random()
+        if kind < 0.5:
+            for path in PAIR:
+                shown = await run.get(path)
+                if shown is not None and shown.version is not None:
+                    versions[path] = shown.version
+        if kind < 0.75:
+            await run.transact(*(Set(path, run.data(), versions[path]) for path in PAIR))
+        elif kind < 0.85:
+            await run.transact(Check(PAIR[0], versions[PAIR[0]]), Create(MARK, run.data()))
+        elif kind < 0.95:
+            await run.transact(Delete(MARK), Set(PAIR[1], run.data(), versions[PAIR[1]]))
+        else:
+            await run.get(MARK)
+        await run.adapter.pause(random.uniform(0.05, 0.3))
+
+
+async def services(run: Run) -> None:
+    """Keep a service registered, until some time after the end of the run. The harness observes it."""
+    process = run.log.client.partition(".")[0]
+    run.log.note("registers")
+    await run.adapter.register(f"{SERVICES}/{process}", {"client": run.log.client})
+    await run.adapter.pause(run.until + SETTLE - time.monotonic())
+
+
 WORKLOADS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
     "registers": registers,
     "nodes": nodes,
@@ -407,10 +493,22 @@ WORKLOADS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
     "locks": locks,
     "queue": queue,
     "barrier": barrier,
+    "ephemerals": ephemerals,
+    "transactions": transactions,
+    "services": services,
 }
 
 
 def arguments(argv: list[str]) -> tuple[str, str, str, float, list[str], Path]:
-    """Return the connection string, client's name, seed, last moment, workloads and file of a command line."""
-    servers, name, seed, until, workloads, path = argv
-    return servers, name, seed, float(until), workloads.split(","), Path(path)
+    """Return the connection string, client's name, seed, last moment, workloads and file of a command line.
+
+    Wait until the harness has seen that all programs are loaded, and has written the last moment. A machine under load may take
+    some time for that.
+    """
+    servers, name, seed, workloads, path = argv
+    file = Path(path)
+    file.touch()
+    until = file.with_name(UNTIL)
+    while not until.exists():
+        threading.Event().wait(0.05)
+    return servers, name, seed, float(until.read_text()), workloads.split(","), file

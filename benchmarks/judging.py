@@ -17,8 +17,8 @@ import attrs
 from history_workloads import PARTIES
 from recording import read_all
 
-from txmirror.testing.history import History, Hold
-from txmirror.testing.history.findings import Rule
+from txmirror.testing.history import Create, History, Hold, Outcome, Shown
+from txmirror.testing.history.findings import Rule, name_of
 from txmirror.testing.history.judging import judge
 
 #: The most findings of a rule that are printed.
@@ -37,7 +37,10 @@ def main(folder: Path) -> int:
     )
     faults = Counter(note["kind"] for note in notes if note["note"] == "fault" and note.get("event") == "begin")
     print(f"  {len(history.holds)} holds, at most {_gap(history):.0f} s apart, {len(history.fired)} watches fired,")
-    print(f"  {sum(faults.values())} faults")
+    absent = "".join(
+        f", a service not there for at most {max(longest):.1f} s" for longest in [absences(notes).values()] if longest
+    )
+    print(f"  {sum(faults.values())} faults{absent}")
     found: dict[str, list[str]] = defaultdict(list)
     pauses = list(_pauses(notes))
     for each in judge(history):
@@ -51,6 +54,8 @@ def main(folder: Path) -> int:
         found["LOCK IDLE"].append(f"nobody has acquired it for {_gap(history):.0f} s")
     found["BARRIER"] += _barriers(notes)
     found["NOT ENDED"] += _not_ended(history)
+    found["SERVICE"] += _services(notes)
+    found["EPHEMERAL LEFT"] += [*_outlived(history), *_left(notes)]
     for rule, lines in sorted(found.items()):
         if lines:
             print(f"  {rule}: {len(lines)}")
@@ -103,7 +108,7 @@ def _not_ended(history: History) -> Iterator[str]:
     survivors = _survivors({each.client for each in history.operations})
     for each in history.operations:
         if each.end is None and each.client in survivors:
-            yield f"#{each.number} ({each.client}: {type(each.call).__name__.lower()} {each.call.path})"
+            yield name_of(each)
 
 
 def _survivors(clients: set[str]) -> set[str]:
@@ -112,6 +117,59 @@ def _survivors(clients: set[str]) -> set[str]:
     for each in sorted(clients):
         last[each.partition(".")[0]] = each
     return set(last.values())
+
+
+def _services(notes: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the services that were not there for too long, or not at the end."""
+    for name, seconds in absences(notes).items():
+        if seconds > IDLE:
+            yield f"{name} was not there for {seconds:.0f} s"
+    survivors = _survivors({note["client"] for note in notes if note["note"] == "registers"})
+    present = {client for note in notes if note["note"] == "services at the end" for client in note["present"].values()}
+    for client in sorted(survivors - present):
+        yield f"{client} is not registered at the end"
+
+
+def absences(notes: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the longest time in which each service was not there after it was there first, in seconds."""
+    looks = [note for note in notes if note["note"] in {"services", "services at the end"}]
+    gone: dict[str, int] = {}
+    longest: dict[str, float] = {}
+    present: set[str] = set()
+    for look in looks:
+        now = set(look["present"])
+        for name in now:
+            since = gone.pop(name, look["at"])
+            longest[name] = max(longest.get(name, 0), (look["at"] - since) / 1e9)
+        gone |= dict.fromkeys(present - now, look["at"])
+        present = now
+    for name, since in gone.items():
+        longest[name] = max(longest[name], (looks[-1]["at"] - since) / 1e9)
+    return longest
+
+
+def _outlived(history: History) -> Iterator[str]:
+    """Yield the ephemeral nodes that a client still sees in a later session than that which has created them.
+
+    ZooKeeper opens a new session for a client only after the former one has ended.
+    """
+    created = {
+        each.call.data: each
+        for each in history.operations
+        if isinstance(each.call, Create) and each.call.ephemeral and each.outcome is Outcome.APPLIED
+    }
+    for each in history.operations:
+        data = each.answer.data if isinstance(each.answer, Shown) else None
+        creation = None if data is None else created.get(data)
+        if creation is not None and creation.client == each.client and creation.session < each.session:
+            yield f"{name_of(each)} shows in session {each.session} a node of session {creation.session}"
+
+
+def _left(notes: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the ephemeral nodes that were left after the sessions of all clients had ended."""
+    for note in notes:
+        if note["note"] == "left" and note["names"]:
+            yield f"the sessions have ended, and these nodes are still there: {', '.join(note['names'])}"
 
 
 def _barriers(notes: list[dict[str, Any]]) -> Iterator[str]:

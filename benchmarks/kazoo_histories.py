@@ -6,10 +6,12 @@ the states SUSPENDED and LOST. Its recipes retry by themselves.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from history_workloads import WORKLOADS, Run, arguments
@@ -17,9 +19,11 @@ from kazoo import exceptions
 from kazoo.client import KazooClient, KazooState
 from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
 from kazoo.recipe.barrier import DoubleBarrier
+from kazoo.retry import KazooRetry
 from recording import Log
 
-from txmirror.testing.history import Outcome, Refusal, Shown
+from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
+from txmirror.testing.history.calls import Part
 
 REFUSALS = {
     exceptions.BadVersionError: Refusal.BAD_VERSION,
@@ -52,7 +56,7 @@ class Adapter:
         return 0 if client_id is None else self._sessions.setdefault(client_id[0], len(self._sessions) + 1)
 
     def outcome(self, error: Exception) -> tuple[Outcome, Refusal | None]:
-        refusal = REFUSALS.get(type(error))
+        refusal = Refusal.OTHER if isinstance(error, Rejected) else REFUSALS.get(type(error))
         return Outcome.UNKNOWN if refusal is None else Outcome.NOT_APPLIED, refusal
 
     async def pause(self, seconds: float) -> None:
@@ -71,12 +75,59 @@ class Adapter:
     async def set(self, path: str, data: str, version: int) -> Shown:
         return shown(self.client.set(path, data.encode(), version))
 
-    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
-        created, stat = self.client.create(path, data.encode(), sequence=sequential, include_data=True)
+    async def create(self, path: str, data: str, sequential: bool, ephemeral: bool) -> tuple[str, int | None]:
+        created, stat = self.client.create(
+            path, data.encode(), ephemeral=ephemeral, sequence=sequential, include_data=True
+        )
         return created, stat.czxid
 
     async def delete(self, path: str, version: int) -> None:
         self.client.delete(path, version)
+
+    async def transact(self, parts: tuple[Part, ...]) -> int | None:
+        transaction = self.client.transaction()
+        for part in parts:
+            if isinstance(part, Create):
+                transaction.create(part.path, part.data.encode())
+            elif isinstance(part, Set):
+                transaction.set_data(part.path, part.data.encode(), part.version)
+            elif isinstance(part, Delete):
+                transaction.delete(part.path, part.version)
+            else:
+                transaction.check(part.path, part.version)
+        results = transaction.commit()
+        errors = [each for each in results if isinstance(each, Exception)]
+        if errors:
+            raise Rejected(errors)
+        return next((each.mzxid for each in results if isinstance(each, ZnodeStat)), None)
+
+    async def register(self, path: str, data: dict[str, str]) -> None:
+        """Create an ephemeral node, and again after the state LOST, as its documentation of the states recommends."""
+        text = json.dumps(data).encode()
+        lost = False
+
+        def changed(state: str) -> None:
+            nonlocal lost
+            lost = lost or state == KazooState.LOST
+            if lost and state == KazooState.CONNECTED:
+                lost = False
+                self.client.handler.spawn(self._retry, self._place, path, text)
+
+        self.client.add_listener(changed)
+        self._retry(self._place, path, text)
+
+    def _retry(self, function: Callable[..., None], *arguments: Any) -> None:
+        KazooRetry(max_tries=-1, ignore_expire=True, max_delay=5.0)(function, *arguments)
+
+    def _place(self, path: str, data: bytes) -> None:
+        try:
+            self.client.create(path, data, ephemeral=True)
+        except exceptions.NodeExistsError:
+            stat = self.client.exists(path)
+            if stat is None or stat.ephemeralOwner != self.client.client_id[0]:
+                with suppress(exceptions.NoNodeError):
+                    self.client.delete(path)
+                self.client.create(path, data, ephemeral=True)
 
     async def add(self, path: str, amount: int) -> int | None:
         counter = self.client.Counter(path)
@@ -95,6 +146,10 @@ class Adapter:
     async def take(self, path: str) -> str | None:
         item = self.client.Queue(path).get()
         return None if item is None else item.decode()
+
+
+class Rejected(Exception):
+    """A transaction was not done. ``commit`` returns the errors of all its parts."""
 
 
 class KazooLock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -35,6 +36,7 @@ LINKS: dict[str, Sequence[tuple[float, float]]] = {
     "swallow set": [SHORT],
     "swallow create": [SHORT],
     "swallow delete": [SHORT],
+    "swallow transaction": [SHORT],
 }
 PROCESSES: dict[str, Sequence[tuple[float, float]]] = {
     "kill leader": [SHORT, LONG],
@@ -46,10 +48,13 @@ PROCESSES: dict[str, Sequence[tuple[float, float]]] = {
     "pause client": [SHORT, LONG, EXPIRING],
     "kill client": [SHORT],
 }
+#: Seconds to wait for a follower.
+_ELECTION = 15.0
 _SWALLOWED = {
     "swallow set": [Operation.SET_DATA],
     "swallow create": [Operation.CREATE, Operation.CREATE2],
     "swallow delete": [Operation.DELETE],
+    "swallow transaction": [Operation.MULTI],
 }
 
 
@@ -211,5 +216,9 @@ class Nemesis:
     def _find(self, fault: Fault) -> ZooKeeperMember:
         if fault.kind.endswith("leader"):
             return self._ensemble.leader()
-        followers = self._ensemble.followers()
+        deadline = time.monotonic() + _ELECTION
+        while not (followers := self._ensemble.followers()):
+            if time.monotonic() > deadline:
+                raise ServerFailed("the ensemble has no follower")
+            threading.Event().wait(0.1)
         return followers[fault.server % len(followers)]

@@ -19,8 +19,11 @@ from txmirror.errors import (
     NotEmptyException,
     ZooKeeperException,
 )
+from txmirror.mirror import Mirror
 from txmirror.recipes import Lock
-from txmirror.testing.history import Outcome, Refusal, Shown
+from txmirror.registry import ServiceRegistry
+from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
+from txmirror.testing.history.calls import Part
 from txmirror.types import ZnodeStat
 
 REFUSALS = {
@@ -41,6 +44,7 @@ class Adapter:
     def __init__(self, reactor: Any, client: ZooKeeperClient) -> None:
         self._reactor = reactor
         self._client = client
+        self._registry: ServiceRegistry | None = None
 
     def session(self) -> int:
         return self._client.session.session_number
@@ -67,12 +71,33 @@ class Adapter:
     async def set(self, path: str, data: str, version: int) -> Shown:
         return shown(await self._client.set(path, data.encode(), version))
 
-    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
-        created, stat = await self._client.create_and_stat(path, data.encode(), sequence=sequential)
+    async def create(self, path: str, data: str, sequential: bool, ephemeral: bool) -> tuple[str, int | None]:
+        created, stat = await self._client.create_and_stat(
+            path, data.encode(), sequence=sequential, ephemeral=ephemeral
+        )
         return created, stat.czxid
 
     async def delete(self, path: str, version: int) -> None:
         await self._client.delete(path, version)
+
+    async def transact(self, parts: tuple[Part, ...]) -> int | None:
+        transaction = self._client.transaction()
+        for part in parts:
+            if isinstance(part, Create):
+                transaction.create(part.path, part.data.encode())
+            elif isinstance(part, Set):
+                transaction.set(part.path, part.data.encode(), part.version)
+            elif isinstance(part, Delete):
+                transaction.delete(part.path, part.version)
+            else:
+                transaction.check(part.path, part.version)
+        results = await transaction.commit()
+        return next((each.mzxid for each in results if isinstance(each, ZnodeStat)), None)
+
+    async def register(self, path: str, data: dict[str, str]) -> None:
+        self._registry = ServiceRegistry(mirror=Mirror(client=self._client))
+        await self._registry.start()
+        await self._registry.set_node(path, data)
 
     async def add(self, path: str, amount: int) -> int | None:
         """Add as docs/examples/counter.py does."""

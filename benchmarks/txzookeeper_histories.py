@@ -93,8 +93,9 @@ class Adapter:
     async def set(self, path: str, data: str, version: int) -> Shown:
         return shown(await self.client.set(path, data, version))
 
-    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
-        return await self.client.create(path, data, flags=zookeeper.SEQUENCE if sequential else 0), None
+    async def create(self, path: str, data: str, sequential: bool, ephemeral: bool) -> tuple[str, int | None]:
+        flags = (zookeeper.SEQUENCE if sequential else 0) | (zookeeper.EPHEMERAL if ephemeral else 0)
+        return await self.client.create(path, data, flags=flags), None
 
     async def delete(self, path: str, version: int) -> None:
         await self.client.delete(path, version)

@@ -23,6 +23,7 @@ class Rule(enum.Enum):
     WHOLE_TRANSACTION = "a transaction is done as a whole, at one zxid"
     WATCH_FIRST = "a watch fires before a reply that shows its change"
     TRUE_WATCH = "a watch fires only after a change, and once"
+    EPHEMERAL = "an ephemeral node is there while its session lives"
     SEQUENCE = "sequence numbers are unique, without gaps, and in the order of time"
     EXCLUSION = "a lock has no more holders than its capacity"
     FENCING = "fencing tokens grow with each holder"

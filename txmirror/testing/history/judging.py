@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from txmirror.testing.history.attribution import Attribution
 from txmirror.testing.history.counters import check_counters
+from txmirror.testing.history.ephemerals import check_ephemerals
 from txmirror.testing.history.findings import Finding
 from txmirror.testing.history.floors import floors_of_clients, floors_of_time
 from txmirror.testing.history.holds import check_holds
@@ -44,5 +45,6 @@ def _judge(segment: Segment) -> Iterator[Finding]:
     yield from check_refusals(segment, timeline, facts, of_time)
     yield from check_checks(segment, timeline, zxids, facts)
     yield from check_watches(segment, timeline, zxids)
+    yield from check_ephemerals(segment)
     yield from check_holds(segment.holds)
     yield from check_sequences(segment)

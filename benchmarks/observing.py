@@ -1,0 +1,78 @@
+"""Observes from outside, on a connection without faults: the registered services, and the ephemeral nodes that are left at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from history_workloads import EPHEMERALS, SERVICES, SETTLE
+from recording import Log
+from twisted.internet.task import deferLater
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import ZooKeeperException
+
+#: Seconds between two looks.
+PAUSE = 0.2
+#: Seconds in which the ephemeral nodes must go after the last client has ended: the session timeout, and some time for an election.
+GONE = 20.0
+
+
+class Observer:
+    """Notes what it sees in the harness's file.
+
+    :param client: a client that is connected to the ensemble without proxies.
+    """
+
+    def __init__(self, reactor: Any, client: ZooKeeperClient, log: Log) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._log = log
+
+    async def observe_services(self, until: float) -> None:
+        """Note each change of the registered services, and at the end those that are registered.
+
+        :param until: the moment of ``time.monotonic`` at which the faults end. The clients register for some time longer.
+        """
+        before: dict[str, str] | None = None
+        end = until + SETTLE - 1
+        while time.monotonic() < end:
+            try:
+                present = await self._services()
+            except ZooKeeperException:
+                present = before
+            if present is not None and present != before:
+                self._log.note("services", present=present)
+                before = present
+            await deferLater(self._reactor, PAUSE)
+        try:
+            await self._client.sync(SERVICES)
+            self._log.note("services at the end", present=await self._services())
+        except ZooKeeperException as error:
+            self._log.note("error", error=str(error))
+
+    async def _services(self) -> dict[str, str]:
+        names = await self._client.get_children(SERVICES)
+        nodes = await self._client.get_many([f"{SERVICES}/{name}" for name in names])
+        present = {}
+        for name, node in zip(names, nodes, strict=True):
+            if not isinstance(node, ZooKeeperException):
+                present[name] = str(json.loads(node[0])["client"])
+        return present
+
+    async def observe_the_end(self) -> None:
+        """Note the ephemeral nodes that are left some time after all clients have ended."""
+        deadline = time.monotonic() + GONE
+        names: list[str] = []
+        while time.monotonic() < deadline:
+            try:
+                await self._client.sync(EPHEMERALS)
+                names = await self._client.get_children(EPHEMERALS)
+            except ZooKeeperException as error:
+                self._log.note("error", error=str(error))
+            else:
+                if not names:
+                    break
+            await deferLater(self._reactor, 1)
+        self._log.note("left", names=names)
