@@ -73,7 +73,7 @@ setup(
     packages=[*find_packages(include=["txmirror", "txmirror.*"]), "twisted.plugins"],
     # This makes an editable install use a path file instead of an import hook, so that twistd finds the plugin.
     package_dir={"": "."},
-    package_data={"txmirror": ["py.typed", "data/*"]},
+    package_data={"txmirror": ["py.typed", "data/*", "web/page/page.*"]},
     entry_points={
         "console_scripts": ["txmirror = txmirror.cli:main"],
         # pytest imports this module in every run if the package is installed.

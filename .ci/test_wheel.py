@@ -97,7 +97,8 @@ class WheelTests(SynchronousTestCase):
             self.names = set(wheel.namelist())
 
     def test_has_the_plugin_and_the_type_marker(self) -> None:
-        self.assertLessEqual({"twisted/plugins/txmirror_plugins.py", "txmirror/py.typed"}, self.names)
+        page = {f"txmirror/web/page/page.{kind}" for kind in ("xml", "css", "js")}
+        self.assertLessEqual({"twisted/plugins/txmirror_plugins.py", "txmirror/py.typed", *page}, self.names)
 
     def test_has_the_files_for_the_daemon(self) -> None:
         files = {path.relative_to(TREE).as_posix() for path in (TREE / "txmirror" / "data").iterdir()}
