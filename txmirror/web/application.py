@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from txmirror.errors import NoAuthException, NoNodeException, ZooServerProblem
 from txmirror.web.calls import Answer, Call, InvalidRequest, quoted
 from txmirror.web.reading import PathConverter, SegmentConverter, read_body, read_query, read_target
+from txmirror.web.writing import write_head
 
 #: It takes the call, and the parts of the path by their names. It returns a value for JSON, an :class:`Answer`, or a resource of
 #: ``twisted.web`` that writes the answer itself, as a stream does; also by a Deferred or as a coroutine.
@@ -94,10 +95,10 @@ class Application:
                 value = await value
             if IResource.providedBy(value) or IRenderable.providedBy(value):
                 return value
-            return _write(request, value if isinstance(value, Answer) else Answer.of(value))
+            return write_head(request, value if isinstance(value, Answer) else Answer.of(value))
         except Exception as error:
             # If the client is gone, nothing is written.
-            return _write(request, self._refuse(error))
+            return write_head(request, self._refuse(error))
 
     def _refuse(self, error: Exception) -> Answer:
         if isinstance(error, InvalidRequest):
@@ -143,14 +144,14 @@ class _Root(Resource):
         assert isinstance(request, Request)
         method = request.method.decode("latin-1")
         if method not in _METHODS:
-            return _write(request, Answer.of_errors(f"the method {quoted(method)} is unknown", status=501))
+            return write_head(request, Answer.of_errors(f"the method {quoted(method)} is unknown", status=501))
         try:
             path, _ = read_target(request.uri)
         except InvalidRequest as error:
-            return _write(request, Answer.of_errors(*error.lines, status=error.status))
+            return write_head(request, Answer.of_errors(*error.lines, status=error.status))
         if path.startswith(b"//"):
             # werkzeug would ignore a slash.
-            return _write(request, _missing(request))
+            return write_head(request, _missing(request))
         # Twisted has decoded the segments, so that a %2F in one could not be told from a slash.
         request.prepath, request.postpath = [], path[1:].split(b"/")
         # klein refuses some names with a traceback, and no route depends on it.
@@ -164,20 +165,9 @@ def _refuse_route(request: Any, failure: Failure) -> bytes:
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         line = f"only {allowed} is allowed here"
-        return _write(request, Answer.of_errors(line, status=405, headers={"Allow": allowed}))
-    return _write(request, _missing(request))
+        return write_head(request, Answer.of_errors(line, status=405, headers={"Allow": allowed}))
+    return write_head(request, _missing(request))
 
 
 def _missing(request: Request) -> Answer:
     return Answer.of_errors(f"there is no such resource: {quoted(request.uri.decode('latin-1'))}", status=404)
-
-
-def _write(request: Request, answer: Answer) -> bytes:
-    """Set the status and the headers of an answer, and return its content for ``twisted.web`` or klein to write."""
-    request.setResponseCode(answer.status)
-    headers = {"Content-Type": answer.content_type, "Cache-Control": "no-store", **answer.headers}
-    for name, value in headers.items():
-        request.setHeader(name, value)
-    if answer.status not in (204, 304):
-        request.setHeader("Content-Length", str(len(answer.content)))
-    return answer.content

@@ -81,6 +81,11 @@ class Call:
     query: Mapping[str, tuple[str, ...]]
     body: Mapping[str, Any]
 
+    def header(self, name: str) -> str | None:
+        """Return the value of a header; the last one if there are several, and None if there is none. It need not be UTF-8."""
+        values = self.request.requestHeaders.getRawHeaders(name.encode("ascii"))
+        return values[-1].decode("latin-1") if values else None
+
     def one(self, key: str) -> str | None:
         """Return the value of a key of the query; None if it is not there.
 

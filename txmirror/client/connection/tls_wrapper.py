@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet import ssl
@@ -16,9 +15,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStream
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-#: The longest file, in bytes: all authorities of a platform have a quarter of a million.
-_LONGEST = 2**24
+from txmirror.pem import read_certificates, read_key
 
 
 class OpenSSLWrapper:
@@ -39,13 +36,13 @@ class OpenSSLWrapper:
         self._check_names = check_names
         self._trusted = ssl.platformTrust()
         if authority is not None:
-            self._trusted = ssl.trustRootFromCertificates(_certificates(authority))
+            self._trusted = ssl.trustRootFromCertificates(read_certificates(authority))
         self._options: dict[str, Any] = {}
         if certificate is not None:
-            own, *chain = _certificates(certificate)
+            own, *chain = read_certificates(certificate)
             self._options["certificate"] = own.original
             self._options["extraCertChain"] = [each.original for each in chain]
-            self._options["privateKey"] = _key(key or certificate)
+            self._options["privateKey"] = read_key(key or certificate)
             try:
                 ssl.CertificateOptions(**self._options).getContext()
             except Exception as error:
@@ -104,42 +101,3 @@ class _NameChecker:
 
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
         return connection
-
-
-def _read(path: str | Path) -> str:
-    try:
-        # A device may have no end.
-        with Path(path).open(encoding="ascii") as file:
-            text = file.read(_LONGEST + 1)
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        # It is not ASCII, or its name holds a null character.
-        raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
-    if len(text) > _LONGEST:
-        raise ValueError(f"{str(path)!r} cannot be read: it has more than {_LONGEST} bytes")
-    return text
-
-
-def _certificates(path: str | Path) -> Sequence[Any]:
-    found = []
-    for part in _read(path).split(_BEGIN)[1:]:
-        body, end, _ = part.partition(_END)
-        try:
-            found.append(ssl.Certificate.loadPEM((_BEGIN + body + end).encode()))
-        except Exception as error:
-            # The exceptions differ between releases of pyOpenSSL and cryptography.
-            raise ValueError(f"{str(path)!r} has a certificate that cannot be read: {error}") from None
-    if not found:
-        raise ValueError(f"{str(path)!r} has no certificate in PEM")
-    return found
-
-
-def _key(path: str | Path) -> Any:
-    text = _read(path)
-    try:
-        # Without a passphrase OpenSSL would prompt on the terminal for that of an encrypted key.
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, text.encode(), passphrase=b"")
-    except Exception:
-        # As above; an encrypted key raises yet another exception.
-        raise ValueError(f"{str(path)!r} has no key in PEM, or one that is encrypted") from None

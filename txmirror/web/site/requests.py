@@ -1,0 +1,164 @@
+"""The HTTP connections of a site, and their requests: limits of size and time, and the headers of every answer."""
+
+from __future__ import annotations
+
+import io
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request
+
+from txmirror.web.calls import Answer, InvalidRequest
+from txmirror.web.reading import LONGEST_BODY
+from txmirror.web.writing import finish_with
+
+#: A browser runs nothing but the page's own files, shows them in no other page, and tells nobody about them.
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+#: The bytes of a body that are ignored before the connection is closed: then the client can read why it is refused.
+_IGNORED: Final = 2**20
+#: The most requests that are answered in one turn of the reactor. A client that sends more at once is disconnected.
+_AT_ONCE: Final = 16
+
+
+class SiteRequest(Request):
+    """One request. Its body is kept in memory, up to a limit. The site's rules decide before its resource answers."""
+
+    _log = Logger()
+    #: The bytes of the body that have arrived, and whether the request was refused before all of them.
+    _received = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Prepare for the body."""
+        self.content = io.BytesIO()
+        if length is not None and length > LONGEST_BODY and self.requestHeaders.hasHeader(b"expect"):
+            # The client waits for permission to send the body.
+            self.requestHeaders.removeHeader(b"expect")
+            self._refuse_body()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a part of the body. One byte above the limit shows that it is too long."""
+        content = cast(io.BytesIO, self.content)
+        content.write(data[: max(0, LONGEST_BODY + 1 - self._received)])
+        self._received += len(data)
+        if self._received > LONGEST_BODY + _IGNORED:
+            self._refuse_body()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer the request. In contrast to ``twisted.web``, nothing parses the query and the body as a form."""
+        if self._refused:
+            return
+        assert self.content is not None
+        self.content.seek(0)
+        self.args = {}
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path = path.partition(b"?")[0]
+        self.process()
+
+    def process(self) -> None:
+        """Ask the site's rules, and then the resource."""
+        for name, value in HEADERS.items():
+            self.setHeader(name, value)
+        self.site = cast(Any, self.channel).site
+        judged: Deferred[None] = cast(Any, self.site).rules.judge(self)
+        self.notifyFinish().addErrback(lambda _: judged.cancel())
+        judged.addCallbacks(lambda _: self._serve(), self._deny)
+        judged.addErrback(lambda failure: self._log.failure("A request could not be answered.", failure=failure))
+
+    def _serve(self) -> None:
+        if not self._disconnected:
+            super().process()
+
+    def _deny(self, failure: Failure) -> None:
+        failure.trap(InvalidRequest, CancelledError)
+        if isinstance(failure.value, InvalidRequest):
+            error = failure.value
+            finish_with(self, Answer.of_errors(*error.lines, status=error.status, headers=error.headers))
+
+    def _refuse_body(self) -> None:
+        if not self._refused:
+            self._refused = True
+            cast(SiteChannel, self.channel).refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {LONGEST_BODY} bytes"
+            )
+
+
+class SiteChannel(HTTPChannel):
+    """One connection.
+
+    A request must be complete within the time limit after its first byte, and the next one must begin within the time limit after the
+    answer. There is no limit for the answer.
+    """
+
+    totalHeadersSize = 16 * 1024
+    maxHeaders = 100
+    #: Whether a request has begun, and the number of those that were answered in this turn.
+    _begun = False
+    _answered = 0
+
+    def connectionMade(self) -> None:
+        """Begin. Dead connections are found by TCP."""
+        super().connectionMade()
+        keep_alive = getattr(self.transport, "setTcpKeepAlive", None)
+        if keep_alive is not None:
+            keep_alive(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read bytes."""
+        self._answered = 0
+        super().dataReceived(data)
+
+    def resetTimeout(self) -> None:
+        """Restart the time limit at the first byte of a request. Further bytes do not extend it."""
+        if not self._begun:
+            self._begun = True
+            super().resetTimeout()
+
+    def requestDone(self, request: Request) -> None:
+        """Begin to wait for the next request."""
+        self._begun = False
+        self._answered += 1
+        if self._answered >= _AT_ONCE:
+            self.persistent = False
+        super().requestDone(request)
+
+    def timeoutConnection(self) -> None:
+        """Close the connection after the time limit: an answer that is still written has some more seconds."""
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
+    def forceAbortClient(self) -> None:
+        """Abort the connection: the client does not read."""
+        self._abortingCall = None
+        cast(Any, self.transport).abortConnection()
+
+    def refuse(self, status: int, line: str) -> None:
+        """Answer a request that is not complete, and close the connection."""
+        answer = Answer.of_errors(line, status=status)
+        phrase = HTTPStatus(status).phrase
+        length = str(len(answer.content))
+        headers = {**HEADERS, "Content-Type": answer.content_type, "Content-Length": length, "Connection": "close"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        cast(Any, self.transport).write(f"HTTP/1.1 {status} {phrase}\r\n{head}\r\n".encode() + answer.content)
+        self.loseConnection()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Answer a line that is too long."""
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Answer a malformed request. ``twisted.web`` calls this, and would send no headers."""
+        self.refuse(HTTPStatus.BAD_REQUEST, "the request is malformed, or its headers are too long")

@@ -1,0 +1,44 @@
+"""A site: a resource, its rules of access, and the limits of its connections."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from txmirror.web.site.requests import SiteChannel, SiteRequest
+from txmirror.web.site.rules import AccessRules
+
+#: The time limit for a request to be complete, and for the next one to begin, in seconds.
+IDLE: Final = 30
+
+
+class AccessSite(Site):
+    """Answers requests by HTTP/1.1, as far as the rules allow.
+
+    :param resource: answers the requests.
+    :param rules: the rules of access.
+    :param reactor: measures the time.
+    """
+
+    noisy = False
+    # In place of a protocol that can also be HTTP/2.
+    protocol: Any = SiteChannel
+
+    def __init__(self, resource: IResource, rules: AccessRules, *, reactor: Any) -> None:
+        super().__init__(resource, SiteRequest, timeout=IDLE, reactor=reactor)
+        self.rules = rules
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Return the protocols that TLS may agree on."""
+        return [b"http/1.1"]
+
+    def log(self, request: Any) -> None:
+        """Log nothing: the part that a request changes logs the change."""
+
+    def startFactory(self) -> None:
+        """Do nothing: there is no log of requests."""
+
+    def stopFactory(self) -> None:
+        """Do nothing. See :meth:`startFactory`."""
