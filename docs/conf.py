@@ -10,7 +10,14 @@ author = "The txmirror developers"
 copyright = "The txmirror developers"
 release = "0.1.0"
 
-extensions = ["sphinx.ext.autodoc", "sphinxcontrib.zopeext.autointerface", "drawings", "keys", "metrics_table"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinxcontrib.zopeext.autointerface",
+    "drawings",
+    "keys",
+    "metrics_table",
+    "routes_table",
+]
 graphviz_output_format = "svg"
 exclude_patterns = ["_build"]
 

@@ -43,6 +43,8 @@ class Rendering:
     content: bytes
     omitted: Mapping[str, str] = attrs.field(factory=dict)
     """The instances that the format cannot express: the reason by the znode's name."""
+    version: str = ""
+    """A word that differs if and only if the content does; empty if the format has none."""
 
 
 @attrs.frozen
@@ -98,27 +100,15 @@ def render_envoy(*lists: LiveList) -> Rendering:
     Envoy resolves no names there, and refuses the whole file for one: instances without an IP address are omitted. The labels
     ``region``, ``zone`` and ``sub_zone`` are an endpoint's locality.
     """
-    assignments = [render_assignment(live) for live in lists]
-    version, resources = join_assignments(assignments)
-    omitted = {name: reason for each in assignments for name, reason in each.omitted.items()}
-    return _text(f'{{"version_info": "{version}", "resources": {resources}}}\n', omitted)
-
-
-def render_assignment(live: LiveList) -> Rendering:
-    """Return one cluster's endpoints as Envoy's ClusterLoadAssignment. See :func:`render_envoy`."""
-    found, omitted = _split(live, lambda each: _unusable(each) or _no_address(each))
-    places: dict[tuple[str, ...], list[Instance]] = defaultdict(list)
-    for each in found:
-        places[tuple(each.labels.get(label, "") for label in _LOCALITY.values())].append(each)
-    endpoints = ",\n".join(_envoy_locality(place, members) for place, members in sorted(places.items()))
-    name, kind = _WRITER.write(live.name), _WRITER.write(ENVOY_ENDPOINTS)
-    return _text(f'{{"@type": {kind}, "cluster_name": {name}, "endpoints": [{endpoints}]}}', omitted)
-
-
-def join_assignments(assignments: Iterable[Rendering]) -> tuple[str, str]:
-    """Return the version of several clusters, which differs if and only if their endpoints do, and an array of JSON with them."""
-    joined = ",\n".join(each.content.decode() for each in assignments)
-    return hashlib.sha256(joined.encode()).hexdigest()[:16], f"[{joined}]"
+    assignments = []
+    omitted: dict[str, str] = {}
+    for live in lists:
+        found, reasons = _split(live, lambda each: _unusable(each) or _no_address(each))
+        assignments.append(_envoy_assignment(live.name, found))
+        omitted |= reasons
+    resources = ",\n".join(assignments)
+    version = hashlib.sha256(resources.encode()).hexdigest()[:16]
+    return _text(f'{{"version_info": "{version}", "resources": [{resources}]}}\n', omitted, version)
 
 
 #: The formats that need no template, by their names in a configuration.
@@ -224,6 +214,15 @@ def _prometheus_labels(live: LiveList, instance: Instance) -> dict[str, str]:
     }
 
 
+def _envoy_assignment(name: str, instances: Iterable[Instance]) -> str:
+    places: dict[tuple[str, ...], list[Instance]] = defaultdict(list)
+    for each in instances:
+        places[tuple(each.labels.get(label, "") for label in _LOCALITY.values())].append(each)
+    endpoints = ",\n".join(_envoy_locality(place, members) for place, members in sorted(places.items()))
+    kind = _WRITER.write(ENVOY_ENDPOINTS)
+    return f'{{"@type": {kind}, "cluster_name": {_WRITER.write(name)}, "endpoints": [{endpoints}]}}'
+
+
 def _envoy_locality(place: tuple[str, ...], members: Sequence[Instance]) -> str:
     locality = {key: value for key, value in zip(_LOCALITY, place, strict=True) if value}
     most = _ENVOY_MOST_WEIGHT // len(members)
@@ -249,5 +248,5 @@ def _array(values: Iterable[object]) -> str:
     return f"[\n{lines}\n]" if lines else "[]"
 
 
-def _text(text: str, omitted: Mapping[str, str] | None = None) -> Rendering:
-    return Rendering(text.encode(), omitted or {})
+def _text(text: str, omitted: Mapping[str, str] | None = None, version: str = "") -> Rendering:
+    return Rendering(text.encode(), omitted or {}, version)

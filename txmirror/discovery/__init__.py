@@ -1,6 +1,6 @@
 """The live instances of a service for a program, and ways to pick one of them."""
 
-from txmirror.discovery.judging import Judge, Where
+from txmirror.discovery.judging import Judge, Where, equals, says
 from txmirror.discovery.listing import InstanceList, Listed, ListUser, Verdict
 from txmirror.discovery.omissions import Omissions
 from txmirror.discovery.picking import STRATEGIES, check_pick
@@ -18,4 +18,6 @@ __all__ = [
     "Where",
     "check_limits",
     "check_pick",
+    "equals",
+    "says",
 ]

@@ -77,13 +77,18 @@ class Judge:
 
 
 def says(instance: Instance, key: str, wanted: object) -> bool:
-    """Return whether a label of an instance, or a value of its data, equals a value.
-
-    A text equals a number or a truth value that JSON writes so: configurations have texts only.
-    """
+    """Return whether a label of an instance, or a value of its data, equals a value; see :func:`equals`."""
     found: object = instance.labels.get(key)
     if found is None and isinstance(instance.data, Mapping):
         found = instance.data.get(key)
+    return equals(found, wanted)
+
+
+def equals(found: object, wanted: object) -> bool:
+    """Return whether a value of an instance equals a wanted one.
+
+    A text equals a number or a truth value that JSON writes so: configurations and queries have texts only.
+    """
     if found is None or found == wanted:
         return found == wanted
     return isinstance(wanted, str) and isinstance(found, (bool, int, float)) and _to_text(found) == wanted

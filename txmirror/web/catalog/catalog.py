@@ -16,6 +16,7 @@ from txmirror.deferreds import Waiters
 from txmirror.mirror import Mirror
 from txmirror.observers import Observers
 from txmirror.timers import Timer
+from txmirror.types import ZnodeStat
 from txmirror.web.catalog.entries import CatalogChange, CatalogService
 from txmirror.web.catalog.following import Following
 from txmirror.web.catalog.history import History, ServiceEvent
@@ -174,6 +175,12 @@ class Catalog:
     def events(self, service: str) -> list[ServiceEvent]:
         """Return the latest events of a service, also of one that is gone, in order of time: at most 1,000."""
         return self.history.of(service)
+
+    def recall(self, path: str) -> tuple[tuple[bytes, ZnodeStat], list[str]] | None:
+        """Return the data and stat of a node, and the names of its children, as they were read last; None if it is not followed."""
+        tree = None if self._following is None else self._following.tree
+        value = None if tree is None else tree.get(path)
+        return None if tree is None or value is None else (value, tree.children(path))
 
     def next_index(self) -> int:
         """Return a new index: greater than all before."""
