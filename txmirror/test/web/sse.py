@@ -38,9 +38,20 @@ class SlowTransport(StringTransport):
     def _note(self) -> None:
         size = self.io.tell()
         self.most = max(self.most, size)
-        if size > _BUFFER and not self.paused and self.producer is not None:
+        if size > _BUFFER:
+            self.pause_now()
+
+    def pause_now(self) -> None:
+        """Let the producer pause."""
+        if not self.paused and self.producer is not None:
             self.paused = True
             self.producer.pauseProducing()
+
+    def resume_now(self) -> None:
+        """Let the producer go on."""
+        if self.paused and self.producer is not None:
+            self.paused = False
+            self.producer.resumeProducing()
 
     def take(self, most: int | None = None) -> bytes:
         """Return and remove bytes."""
@@ -48,9 +59,8 @@ class SlowTransport(StringTransport):
         taken = data[:most]
         self.clear()
         self.io.write(data[len(taken) :])
-        if self.paused and not self.io.tell() and self.producer is not None:
-            self.paused = False
-            self.producer.resumeProducing()
+        if not self.io.tell():
+            self.resume_now()
         return taken
 
 

@@ -120,3 +120,159 @@ class EventTests(EventTestCase):
         self.assertEqual(
             {name: sorted(each) for name, each in client.services.items()}, {"web": ["a:1", "d:1"], "later": ["e:1"]}
         )
+
+
+class BoundTests(EventTestCase):
+    """Clients that are slow, many, or gone."""
+
+    def test_slow(self) -> None:
+        """A client that does not read costs a buffer of bounded size, whatever happens meanwhile."""
+        for number in range(30):
+            self.make(f"service-{number:02}", *(f"{host}:1" for host in range(30)), text="x" * 300)
+        client = self.client()
+        self.assert_equal(client)
+        client.transport.most = 0
+        big = b'{"text": "' + b"y" * 20_000 + b'"}'
+        for _ in range(3):
+            for host in range(20):
+                self.world.result(self.other.set(f"{ROOT}/service-00/{host}:1", big))
+                self.flush()
+        self.assertTrue(client.transport.paused)
+        self.assertLess(client.transport.most, 3 * 64 * 1024)
+        self.pass_on()
+        self.assert_equal()
+
+    def test_too_slow(self) -> None:
+        """A client that is slower than the log begins again with a snapshot."""
+        self.log.close()
+        self.serve(most_bytes=50_000)
+        self.make("web", *(f"{host}:1" for host in range(10)))
+        client = self.client()
+        client.transport.pause_now()
+        for number in range(200):
+            self.world.result(self.other.set(f"{ROOT}/web/{number % 10}:1", b'{"number": %d}' % number))
+            self.flush()
+        self.assertGreater(self.log.first, 0)
+        client.events.clear()
+        client.transport.resume_now()
+        self.pass_on()
+        self.assertEqual(client.events[0], "reset")
+        self.assert_equal()
+
+    def test_stalled(self) -> None:
+        """The connection of a client that does not read for a minute is closed."""
+        client = self.client()
+        client.transport.pause_now()
+        self.world.pass_time(50.0)
+        self.assertEqual(len(self.streams), 1)
+        self.world.pass_time(30.0)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_too_many(self) -> None:
+        """More streams than allowed are refused, until one ends."""
+        self.log.close()
+        self.serve(most=2)
+        clients = [self.client(), self.client()]
+        refused = begin(self.application.resource(), "GET", "/v1/events").response
+        self.assertEqual((refused.status, refused.errors), (503, ["there are 2 streams already"]))
+        self.assertEqual(refused.headers["retry-after"], "10")
+        clients[0].disconnect()
+        self.assertEqual(self.client().events[-1], "live")
+
+    def test_comments(self) -> None:
+        """A comment is written after 15 seconds in which nothing else was."""
+        client = self.client()
+        self.world.pass_time(30.1)
+        self.pass_on()
+        self.assertEqual(client.comments, 1)
+        self.world.pass_time(15.0)
+        self.pass_on()
+        self.assertEqual(client.comments, 2)
+
+    def test_finished(self) -> None:
+        """All streams end at the stop, and new ones are refused."""
+        clients = [self.client(), self.client()]
+        self.streams.finish_all()
+        self.assertEqual([each.transport.disconnecting for each in clients], [True, True])
+        self.assertEqual(len(self.streams), 0)
+        self.assertEqual(begin(self.application.resource(), "GET", "/v1/events").response.status, 503)
+        self.clients.clear()
+
+    def test_gone_while_waiting(self) -> None:
+        """A client that goes before the first lists were read leaves nothing."""
+        self.world.disconnect()
+        client = EventClient(self.application, reactor=self.world.reactor)
+        self.assertEqual(len(self.streams), 1)
+        client.disconnect()
+        self.assertEqual(len(self.streams), 0)
+        self.world.pass_time(5.0)
+        self.world.reconnect()
+
+    def test_log_ends(self) -> None:
+        """A minute after the last stream, no events are kept. A client that comes later begins with a snapshot."""
+        self.make("web", "a:1")
+        client = self.client()
+        client.disconnect()
+        self.world.pass_time(61.0)
+        self.make("web", "b:1")
+        client.events.clear()
+        client.connect()
+        self.pass_on()
+        self.assertEqual(client.events[0], "reset")
+        self.assert_equal()
+
+    def test_queries(self) -> None:
+        """An index that is none is refused; one of another process begins with a snapshot."""
+        answer = begin(self.application.resource(), "GET", "/v1/events?after=-1").response
+        self.assertEqual((answer.status, answer.errors), (400, ["'after' is no index: '-1'"]))
+        for text in ("0", "9999999999999999", "12"):
+            self.assertEqual(self.client(f"?after={text}").events[0], "reset")
+        known = self.client().last_id
+        self.make("web", "a:1")
+        self.assertEqual(self.client(f"?after={known}").events, ["change"])
+
+    def test_ended_in_snapshot(self) -> None:
+        """A client that has read a part of a snapshot begins again."""
+        for number in range(20):
+            self.make(f"service-{number:02}", *(f"{host}:1" for host in range(20)))
+        client = EventClient(self.application, reactor=self.world.reactor)
+        self.clients.append(client)
+        self.flush()
+        client.read(50_000)
+        self.assertNotIn("live", client.events)
+        self.assertNotEqual(client.services, {})
+        client.disconnect()
+        client.connect()
+        self.pass_on()
+        self.assertEqual(client.events.count("reset"), 2)
+        self.assert_equal()
+
+
+class OutageTests(EventTestCase):
+    def test_stale(self) -> None:
+        """Clients are notified when what they know may be old, and when it is current again."""
+        self.make("web", "a:1")
+        client = self.client()
+        self.world.disconnect(self.mirror)
+        self.pass_on()
+        self.assertEqual((client.states["catalog"]["stale"], client.states["catalog"]["known"]), (True, True))
+        self.world.reconnect(self.mirror)
+        self.world.pass_time(12.0)
+        self.pass_on()
+        self.assertFalse(client.states["catalog"]["stale"])
+        self.assert_equal()
+
+    def test_before_the_first_list(self) -> None:
+        """While nothing was read yet, a client learns so, and gets the services when they are read."""
+        self.make("web", "a:1")
+        self.world.disconnect(self.mirror)
+        client = self.client()
+        self.world.pass_time(3.0)
+        self.pass_on()
+        self.assertEqual((client.events[-1], client.services), ("live", {}))
+        self.assertEqual(client.states["catalog"]["known"], False)
+        self.world.reconnect(self.mirror)
+        self.world.pass_time(12.0)
+        self.pass_on()
+        self.assertEqual(client.states["catalog"]["known"], True)
+        self.assert_equal()

@@ -66,6 +66,7 @@ class Catalog:
         self._mirror = mirror
         self._hold_for = hold_for
         self._known = self._closed = False
+        self._reason: str | None = None
         self._services: dict[str, CatalogService] = {}
         self._names: list[str] = []
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -153,7 +154,7 @@ class Catalog:
     @property
     def reason(self) -> str | None:
         """The reason why the services cannot be read, in one line; None if they can, or it is not known yet."""
-        return None if self._following is None else self._following.reason
+        return self._reason
 
     @property
     def services(self) -> Mapping[str, CatalogService]:
@@ -247,7 +248,7 @@ class Catalog:
             self._following.end()
             self._following = None
             self._batch.stop()
-            self._known = False
+            self._known, self._reason = False, None
             self._services.clear()
             self._names.clear()
             self._gone.clear()
@@ -278,10 +279,12 @@ class Catalog:
             self._batch.start(0)
             return
         self._flushed = self.reactor.seconds()
-        if not self._known and following.known:
-            self._known = True
+        known, reason = self._known or following.known, following.reason
+        if (known, reason) != (self._known, self._reason):
+            self._known, self._reason = known, reason
             self._state_observers.notify(None)
-            self._first.fire(None)
+            if known:
+                self._first.fire(None)
 
     def _remove(self, name: str) -> None:
         service = self._services.pop(name, None)
