@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -102,3 +102,20 @@ class Pump:
                 self._function()
         finally:
             self._running = False
+
+
+def shield(work: Deferred[_T], abandoned: Callable[[_T | Failure], object]) -> Deferred[_T]:
+    """Return a Deferred that fires or fails as another. Cancelling it does not cancel that.
+
+    :param abandoned: called with the result or the failure of ``work``, if the returned Deferred was cancelled before.
+    """
+
+    def ended(outcome: _T | Failure) -> None:
+        if shielded.called:
+            abandoned(outcome)
+        else:
+            shielded.callback(outcome)
+
+    shielded: Deferred[Any] = Deferred()
+    work.addBoth(ended)
+    return shielded

@@ -7,7 +7,7 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
-from txmirror.aio.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
+from txmirror.aio.recipes import Election, Lock, Queue, ReadLock, Semaphore, WriteLock
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
 from txmirror.aio.running import run, running_reactor
 from txmirror.aio.tree import Decoded, Tree
@@ -21,6 +21,7 @@ __all__ = [
     "Lock",
     "Mirror",
     "Node",
+    "Queue",
     "ReadLock",
     "Registration",
     "RegistryLock",

@@ -1,4 +1,4 @@
-"""Locks, semaphores and elections, for asyncio."""
+"""Locks, semaphores, elections and queues, for asyncio."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from txmirror.aio.mirror import Mirror
 from txmirror.aio.running import current_reactor
 from txmirror.aio.wrapping import Wrapper, at_exit, awaitable
 from txmirror.recipes.acquirable import Acquirable as _Acquirable
+from txmirror.recipes.queue import Taking as _Taking
 from txmirror.types import ACL
 
 _T = TypeVar("_T")
@@ -182,6 +183,46 @@ class Election(Wrapper[deferring.Election]):
 
     stop = awaitable(deferring.Election.stop)
     contenders = awaitable(deferring.Election.contenders)
+
+
+class Queue(Wrapper[deferring.Queue]):
+    """:class:`txmirror.recipes.Queue` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param client: as for ``Lock``.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
+    """
+
+    def __init__(self, client: ZooKeeperClient | Mirror, path: str, *, acl: Sequence[ACL] | None = None) -> None:
+        super().__init__(deferring.Queue(client.wrapped, path, acl=acl, reactor=current_reactor()))
+
+    @property
+    def path(self) -> str:
+        """The queue's node."""
+        return self.wrapped.path
+
+    put = awaitable(deferring.Queue.put)
+    put_all = awaitable(deferring.Queue.put_all)
+
+    def get(self, *, wait: float | None = None) -> Call[bytes | None]:
+        """Take the first entry, and wait until there is one. See :meth:`txmirror.recipes.Queue.get`.
+
+        Cancelling gives up, and an entry that was taken is put back, at its place: also if it is taken in that very moment.
+        """
+        loop = self._check_loop()
+        taken: list[_Taking] = []
+
+        def keep(taking: _Taking | None) -> bytes | None:
+            taken.extend([] if taking is None else [taking])
+            return None if taking is None else taking.data
+
+        def put_back(_: bytes | None) -> None:
+            for taking in taken:
+                self.wrapped._put_back(taking)
+
+        return Call(self.wrapped._get(wait).addCallback(keep), loop, put_back)
+
+    peek = awaitable(deferring.Queue.peek)
+    length = awaitable(deferring.Queue.length)
 
 
 def _begin(function: Callable[[], Awaitable[_T]]) -> Deferred[_T]:

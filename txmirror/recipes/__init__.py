@@ -1,7 +1,8 @@
-"""Coordination between programs: locks, semaphores and elections, on any client."""
+"""Coordination between programs, on any client: locks, semaphores and elections; queues."""
 
 from txmirror.recipes.election import Election
 from txmirror.recipes.lock import Lock, ReadLock, WriteLock
+from txmirror.recipes.queue import Queue
 from txmirror.recipes.semaphore import Semaphore
 
-__all__ = ["Election", "Lock", "ReadLock", "Semaphore", "WriteLock"]
+__all__ = ["Election", "Lock", "Queue", "ReadLock", "Semaphore", "WriteLock"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from txmirror.recipes.sequences import DIGITS, distance, is_number
+
 EXCLUSIVE = "__lock__"
 SHARED = "__rlock__"
 
-#: The numbers have ten digits, and are Java's ints: the largest is followed by the smallest, which is negative.
-_SEQUENCE = re.compile(rf"({EXCLUSIVE}|{SHARED})(\d{{10}}|-\d{{9,10}})\Z")
-_MODULUS = 2**32
+_SEQUENCE = re.compile(rf"({EXCLUSIVE}|{SHARED})({DIGITS})\Z")
 _LEASE = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -22,7 +22,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     """Return the names of contenders, the first in the queue first."""
     numbers = {name: place[1] for name in names if (place := _sequence(name)) is not None}
     reference = next(iter(numbers.values()), 0)
-    return sorted(numbers, key=lambda name: _after(reference, numbers[name]))
+    return sorted(numbers, key=lambda name: distance(reference, numbers[name]))
 
 
 def leases_in(names: Iterable[str]) -> list[str]:
@@ -43,9 +43,9 @@ def predecessor(names: Iterable[str], own: str) -> str | None:
     for name in names:
         other = _sequence(name)
         if other is not None and EXCLUSIVE in (kind, other[0]):
-            distance = _after(number, other[1])
-            if distance < 0 and (before is None or distance > nearest):
-                nearest, before = distance, name
+            away = distance(number, other[1])
+            if away < 0 and (before is None or away > nearest):
+                nearest, before = away, name
     return before
 
 
@@ -54,9 +54,4 @@ def _sequence(name: str) -> tuple[str, int] | None:
     if match is None:
         return None
     number = int(match[2])
-    return (match[1], number) if -_MODULUS // 2 <= number < _MODULUS // 2 else None
-
-
-def _after(reference: int, number: int) -> int:
-    """Return the distance of a number from a reference, modulo 2**32; negative if it is before that."""
-    return (number - reference + _MODULUS // 2) % _MODULUS - _MODULUS // 2
+    return (match[1], number) if is_number(number) else None

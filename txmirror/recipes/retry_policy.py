@@ -9,7 +9,7 @@ from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.errors import ZooServerProblem
+from txmirror.errors import SessionExpiredException, ZooServerProblem
 from txmirror.interfaces import IWatchFeed, IZooKeeperClient
 from txmirror.types import News, SessionEvent, WatchedEvent
 
@@ -27,10 +27,12 @@ class RetryPolicy:
 
     :param client: the client of the requests; a step of its session ends a pause.
     :param clock: runs the pauses.
+    :param through_sessions: whether to send a request again in a new session after the session has expired, too.
     """
 
-    def __init__(self, client: IZooKeeperClient, clock: IReactorTime) -> None:
+    def __init__(self, client: IZooKeeperClient, clock: IReactorTime, *, through_sessions: bool = False) -> None:
         self._clock = clock
+        self._through_sessions = through_sessions
         self._feed: IWatchFeed | None = IWatchFeed(client, None)
 
     async def send(self, request: Callable[[], Deferred[_T]]) -> _T:
@@ -71,7 +73,7 @@ class RetryPolicy:
 
         :param failures: the number of failures so far, with this one.
         """
-        if error.session_over:
+        if error.session_over and not (self._through_sessions and isinstance(error, SessionExpiredException)):
             raise error
         await self.pause(failures)
 

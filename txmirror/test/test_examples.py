@@ -210,6 +210,17 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("locks.py").addCallback(self.assertEqual, expected)
 
+    def test_queues(self) -> Deferred[None]:
+        """Each entry of a queue is taken once, in the order of priorities."""
+        expected = [
+            "taken there: to Ada",
+            "in the box: 3",
+            "taken there: to Dan, urgent",
+            "taken there: to Bob",
+            "taken there: to Cyd",
+        ]
+        return self.run_example("queues.py").addCallback(self.assertEqual, expected)
+
     def test_amp_pair(self) -> Deferred[None]:
         """An AMP server and its client find each other by the strings of their endpoints."""
         return self.run_example("amp_pair.py").addCallback(self.assertEqual, ["13 + 81 = 94"])

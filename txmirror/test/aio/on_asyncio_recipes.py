@@ -1,4 +1,4 @@
-"""Locks, semaphores and elections in tasks of asyncio."""
+"""Locks, semaphores, elections and queues in tasks of asyncio."""
 
 from __future__ import annotations
 
@@ -217,5 +217,44 @@ class ElectionTests(ServerCase):
                 self.server.expire_session(client.session_id)
                 self.assertEqual(await leading, "served")
                 self.assertEqual(terms, ["begun", "lost", "begun"])
+
+        self.on_loop(main)
+
+
+class QueueTests(ServerCase):
+    def test_queue(self) -> None:
+        """A task waits for an entry that another client puts."""
+
+        async def main() -> None:
+            async with aio.Mirror(self.server.address) as one, aio.ZooKeeperClient(self.server.address) as other:
+                queue, theirs = aio.Queue(one, "/queue"), aio.Queue(other, "/queue")
+                waiting = asyncio.create_task(queue.get())
+                await theirs.put_all([b"1", b"2"])
+                self.assertEqual((await waiting, await theirs.peek(), await queue.length()), (b"1", b"2", 1))
+                self.assertEqual((await queue.get(wait=5.0), await queue.get(wait=0)), (b"2", None))
+
+        self.on_loop(main)
+
+    def test_cancelled(self) -> None:
+        """A task that is cancelled at any step does not lose an entry."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                queue = aio.Queue(client, "/queue")
+                await queue.put(b"1")
+                number, cancelled = 0, True
+                while cancelled:
+                    task = asyncio.create_task(queue.get())
+                    for _ in range(number):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    try:
+                        self.assertEqual(await task, b"1")
+                        cancelled = False
+                    except asyncio.CancelledError:
+                        self.assertEqual(await queue.get(), b"1", number)
+                        await queue.put(b"1")
+                    number += 1
+                self.assertGreater(number, 5)
 
         self.on_loop(main)

@@ -33,6 +33,7 @@ _WRAPPED: dict[Any, Any] = {
     aio.WriteLock: recipes.WriteLock,
     aio.Semaphore: recipes.Semaphore,
     aio.Election: recipes.Election,
+    aio.Queue: recipes.Queue,
     aio.Registration: registry.Registration,
     aio.ServiceRegistry: registry.ServiceRegistry,
     aio.RegistryLock: IRegistryLock,

@@ -18,10 +18,11 @@ from txmirror.test.client.contract import ContractServer, run
 from txmirror.test.integration.servers import PATIENCE, OnEmbedded, OnReal, ServerChoice, end_session, janitor
 from txmirror.test.integration.test_client_contract import Shared
 from txmirror.test.recipes.contract import RecipesContract
+from txmirror.test.recipes.contract_queues import QueuesContract
 from txmirror.test.zookeeper import shared_server
 
 
-class ZooKeeperRecipesTests(RecipesContract, TestCase):
+class ZooKeeperRecipesTests(RecipesContract, QueuesContract, TestCase):
     """The whole contract."""
 
     async def start_server(self) -> ContractServer:
@@ -42,8 +43,8 @@ else:
     _Base = object
 
 
-class KazooContract(_Base):
-    """We and kazoo exclude one another on the same path."""
+class KazooSide(_Base):
+    """A client of ours and one of kazoo's, and one path for both."""
 
     timeout = 40
     # A semaphore of kazoo's has a lock whose name is bytes.
@@ -77,6 +78,10 @@ class KazooContract(_Base):
         """Wait until contenders are these, in this order; the test's timeout is the limit."""
         while await contenders() != names:
             pass
+
+
+class KazooContract(KazooSide):
+    """We and kazoo exclude one another on the same path."""
 
     @run
     async def test_lock(self) -> None:

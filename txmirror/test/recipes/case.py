@@ -62,7 +62,7 @@ class RecipeCase(SynchronousTestCase):
         """Make a client that is connected."""
         return self.world.client(**{"session_timeout": S, "limits": self.limits, **options})
 
-    def lock(self, client: IZooKeeperClient | None = None, kind: type[Acquirable] | None = None, **options: Any) -> Any:
+    def lock(self, client: IZooKeeperClient | None = None, kind: type[Any] | None = None, **options: Any) -> Any:
         """Make a lock, or another kind of thing, for a client of its own unless one is given."""
         made: Any = Lock if kind is None else kind
         return made(client or self.client(), self.path, **{"reactor": self.world.reactor, **options})
@@ -89,7 +89,7 @@ class RecipeCase(SynchronousTestCase):
         for acquired in self._begun:
             acquired.addErrback(lambda failure: failure.trap(ClosingException, CancelledError))
 
-    def waiting(self, acquired: Deferred[bool]) -> Deferred[bool]:
+    def waiting(self, acquired: Deferred[Any]) -> Deferred[Any]:
         """Settle, and see that a Deferred has not fired."""
         self._begun.append(acquired)
         self.settle()

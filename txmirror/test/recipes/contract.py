@@ -15,8 +15,8 @@ from txmirror.test.client.contract import ContractCase, run, where_sessions_resu
 from txmirror.types import OPEN_ACL, READ_ACL, SessionState, digest_acl
 
 
-class RecipesContract(ContractCase):
-    """Two contenders, one of which can be disconnected."""
+class RecipesCase(ContractCase):
+    """Two clients, one of which can be disconnected."""
 
     def make_client(self, servers: str, session_timeout: float) -> Any:
         return ZooKeeperClient(servers, session_timeout=session_timeout)
@@ -29,6 +29,10 @@ class RecipesContract(ContractCase):
         """Connect the other one, and name the thing that both contend for."""
         self.other, _ = await self.connect(direct=True)
         self.path = f"{self.root}/things/one"
+
+
+class RecipesContract(RecipesCase):
+    """Two contenders."""
 
     @run
     async def test_lock(self) -> None:

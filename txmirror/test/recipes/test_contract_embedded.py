@@ -1,4 +1,4 @@
-"""The contract of locks, semaphores and elections, on the embedded server over loopback."""
+"""The contract of all recipes, on the embedded server over loopback."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from twisted.trial.unittest import TestCase
 from txmirror.test.client.contract import ContractServer, if_asked_for
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.test.recipes.contract import RecipesContract
+from txmirror.test.recipes.contract_queues import QueuesContract
 
 
 @if_asked_for("3.8")
-class EmbeddedRecipesTests(RecipesContract, TestCase):
+class EmbeddedRecipesTests(RecipesContract, QueuesContract, TestCase):
     """The whole contract."""
 
     async def start_server(self) -> ContractServer:

@@ -1,4 +1,4 @@
-"""The contract of locks, semaphores and elections, on the embedded server that imitates ClickHouse Keeper, over loopback."""
+"""The contract of all recipes, on the embedded server that imitates ClickHouse Keeper, over loopback."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from txmirror.test.client.contract import ContractServer, if_asked_for
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.test.client.test_contract_keeper import KeeperSide
 from txmirror.test.recipes.contract import RecipesContract
+from txmirror.test.recipes.contract_queues import QueuesContract
 
 
 @if_asked_for("keeper")
-class KeeperRecipesTests(KeeperSide, RecipesContract, TestCase):
+class KeeperRecipesTests(KeeperSide, RecipesContract, QueuesContract, TestCase):
     """The whole contract."""
 
     async def start_server(self) -> ContractServer:

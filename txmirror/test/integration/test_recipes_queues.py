@@ -1,0 +1,69 @@
+"""Queues together with kazoo's, on one path."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from txmirror.recipes import Queue
+from txmirror.test.client.contract import run
+from txmirror.test.integration.servers import OnEmbedded, OnReal
+from txmirror.test.integration.test_recipes import KazooSide
+
+
+class KazooQueuesContract(KazooSide):
+    """We and kazoo put and take entries of one queue."""
+
+    @run
+    async def test_queue(self) -> None:
+        """Entries of both come in the same order to both."""
+        ours, theirs = Queue(self.ours, self.path), self.kazoo.Queue(self.path)
+        await ours.put(b"c")
+        await deferToThread(theirs.put, b"d")
+        await deferToThread(theirs.put, b"a", 7)
+        await ours.put_all([b"b"], 7)
+        self.assertEqual(await ours.length(), 4)
+        self.assertEqual(await deferToThread(len, theirs), 4)
+        self.assertEqual(await deferToThread(theirs.get), b"a")
+        self.assertEqual(await ours.peek(), b"b")
+        self.assertEqual([await ours.get(wait=0) for _ in range(2)], [b"b", b"c"])
+        # It keeps a list of names for several calls.
+        self.assertEqual(await deferToThread(self.kazoo.Queue(self.path).get), b"d")
+        self.assertIsNone(await ours.get(wait=0))
+        self.assertIsNone(await deferToThread(self.kazoo.Queue(self.path).get))
+
+    @run
+    async def test_takers(self) -> None:
+        """Takers of both kinds at once: each entry is taken by one."""
+        ours = Queue(self.ours, self.path)
+        await ours.put_all([b"%d" % number for number in range(40)])
+
+        def take() -> list[bytes]:
+            queue, taken = self.kazoo.Queue(self.path), []
+            while (value := queue.get()) is not None:
+                taken.append(value)
+            return taken
+
+        taking: Deferred[list[bytes]] = deferToThread(take)
+        taken = []
+        while (value := await ours.get(wait=0)) is not None:
+            taken.append(value)
+        theirs = await taking
+        self.assertEqual(sorted(taken + theirs), sorted(b"%d" % number for number in range(40)))
+        self.assertNotEqual(taken, [])
+
+    @run
+    async def test_waiting(self) -> None:
+        """We wait for an entry that kazoo puts."""
+        taking = Queue(self.ours, self.path).get()
+        await deferToThread(self.kazoo.Queue(self.path).put, b"1")
+        self.assertEqual(await taking, b"1")
+
+
+class ZooKeeperKazooQueuesTests(OnReal, KazooQueuesContract, TestCase):
+    """At the real server."""
+
+
+class EmbeddedKazooQueuesTests(OnEmbedded, KazooQueuesContract, TestCase):
+    """At the embedded server."""

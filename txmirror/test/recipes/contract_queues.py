@@ -1,0 +1,80 @@
+"""The contract of queues on every server."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import gatherResults
+
+from txmirror.errors import NoAuthException
+from txmirror.recipes import Queue
+from txmirror.test.client.contract import run
+from txmirror.test.recipes.contract import RecipesCase
+from txmirror.types import READ_ACL, digest_acl
+
+
+class QueuesContract(RecipesCase):
+    """Two programs that put and take, one of which can be disconnected."""
+
+    @run
+    async def test_queue(self) -> None:
+        """Each entry is taken once, in the order of priorities, and then of puts."""
+        await self.begin()
+        queues = [Queue(client, self.path) for client in (self.client, self.other)]
+        await self.within(queues[0].put(b"b"))
+        await self.within(queues[1].put_all([b"c", b"d"]))
+        await self.within(queues[1].put(b"a", 5))
+        self.assertEqual(await self.within(queues[0].length()), 4)
+        self.assertEqual(await self.within(queues[0].peek()), b"a")
+        taken = [await self.within(queues[number % 2].get(wait=0)) for number in range(5)]
+        self.assertEqual(taken, [b"a", b"b", b"c", b"d", None])
+        self.assertIsNone(await self.within(queues[0].get(wait=0.05)))
+        self.assertEqual(await self.within(queues[1].length()), 0)
+        for path in (self.path, f"{self.path}-__taken__"):
+            while await self.within(self.other.get_children(path)):
+                pass
+
+    @run
+    async def test_queue_at_once(self) -> None:
+        """Many takers and putters at once: each entry is taken by one."""
+        await self.begin()
+        queues = [Queue(client, self.path) for client in (self.client, self.other)]
+        taking = [queues[number % 2].get() for number in range(20)]
+        putting = [queues[number % 2].put(b"%d" % number) for number in range(20)]
+        await self.within(gatherResults(putting))
+        taken = await self.within(gatherResults(taking))
+        self.assertEqual(sorted(taken), sorted(b"%d" % number for number in range(20)))
+
+    @run
+    async def test_queue_disconnected(self) -> None:
+        """A taker that is disconnected gets the entry that was put meanwhile; one that waits survives the end of its session."""
+        await self.begin()
+        ours, theirs = Queue(self.client, self.path), Queue(self.other, self.path)
+        taking = ours.get()
+        await self.within(theirs.put(b"0"))
+        self.assertEqual(await self.within(taking), b"0")
+        for number in range(2):
+            taking = ours.get()
+            await self.interrupt(lambda: theirs.put(b"%d" % number))  # noqa: B023
+            self.assertEqual(await self.within(taking), b"%d" % number)
+        taking = ours.get()
+        session = self.client.session_id
+        await self.end_session()
+        while self.client.session_id in (0, session):
+            await self.pause(0.05)
+        await self.within(theirs.put(b"2"))
+        self.assertEqual(await self.within(taking), b"2")
+
+    @run
+    async def test_queue_acl(self) -> None:
+        """Only clients with the identity can put and take."""
+        await self.begin()
+        acl = [digest_acl("app", "secret"), *READ_ACL]
+        await self.within(self.other.add_auth("digest", b"app:secret"))
+        queue, foreign = Queue(self.other, self.path, acl=acl), Queue(self.client, self.path)
+        await self.within(queue.put(b"1"))
+        await self.within(self.client.sync())
+        self.assertEqual(await self.within(foreign.peek()), b"1")
+        for refused in (foreign.put(b"2"), foreign.get()):
+            with self.assertRaises(NoAuthException):
+                await self.within(refused)
+        self.assertEqual(await self.within(queue.get(wait=0)), b"1")
+        await self.within(self.client.add_auth("digest", b"app:secret"))
