@@ -195,6 +195,7 @@ class Service {
   constructor(name, path) {
     this.name = this.key = name;
     this.path = path;
+    this.reason = null; // why its instances cannot be read
     this.sortName = sortable(name);
     this.entries = new Map();
     this.counts = new Map();
@@ -234,7 +235,8 @@ const model = {
   known: false,
   daemon: null,
   zookeeper: null,
-  zookeeperAt: 0,
+  catalog: null, // whether the list is known and current
+  at: {}, // when these states have come
   // What the next frame looks at.
   added: [], removed: false, touched: new Set(), touchedServices: new Set(), replaced: false,
 };
@@ -246,6 +248,7 @@ const parts = {
     let service = all.get(value.service);
     if (!service) all.set(value.service, (service = new Service(value.service, value.path)));
     service.path = value.path ?? service.path;
+    service.reason = value.reason ?? null;
     for (const each of value.instances) note(service, each.name, each, model.staged === null);
   },
   live() {
@@ -267,14 +270,13 @@ const parts = {
       return;
     }
     if (!service) all.set(value.service, (service = new Service(value.service, value.path)));
+    service.reason = value.reason ?? null;
     for (const [node, instance] of Object.entries(value.changes ?? {})) note(service, node, instance, model.staged === null);
   },
   state(value) {
-    if (value.topic === "daemon") model.daemon = value.value;
-    if (value.topic === "zookeeper") {
-      model.zookeeper = value.value;
-      model.zookeeperAt = now();
-    }
+    if (!["daemon", "zookeeper", "catalog"].includes(value.topic)) return;
+    model[value.topic] = value.value;
+    model.at[value.topic] = now();
   },
 };
 
@@ -316,7 +318,8 @@ const stream = {
     for (const [name, take] of Object.entries(parts)) {
       source.addEventListener(name, (event) => {
         if (this.source !== source) return;
-        this.last = event.lastEventId || this.last;
+        // Within a snapshot, events have the id 0: the stream cannot be resumed there.
+        this.last = Number(event.lastEventId) ? event.lastEventId : "";
         this.heard();
         try {
           take(JSON.parse(event.data));
@@ -712,7 +715,7 @@ const services = {
     }[by];
     all.sort((a, b) => compare(a, b) || (a.sortName < b.sortName ? -1 : a.sortName > b.sortName ? 1 : 0));
     this.list.set([EVERYTHING, ...all]);
-    $("no-services").hidden = !model.known || all.length > 0;
+    $("no-services").hidden = !listed() || all.length > 0;
     put($("no-services"), route.query ? "Nothing matches the search." : "Nothing is registered yet. A service appears here as soon as it is.");
     $("no-services").style.top = "118px";
   },
@@ -782,9 +785,12 @@ const services = {
     const path = $("detail-path");
     if (chosen === null) {
       const own = totals();
-      redraw(path, ["all", model.services.size, own.total, model.known], () => [model.known ? `${count(own.total, "instance")} of ${count(model.services.size, "service")}` : "Waiting for the list."]);
-    } else if (service) redraw(path, service.path, (value) => [h("a", { href: address("nodes", value.split("/").filter(Boolean), "") }, line(value))]);
-    else redraw(path, ["gone", model.known], () => [model.known ? "It is not registered at the moment." : "Waiting for the list."]);
+      redraw(path, ["all", model.services.size, own.total, listed()], () => [listed() ? `${count(own.total, "instance")} of ${count(model.services.size, "service")}` : "Waiting for the list."]);
+    } else if (service) {
+      redraw(path, [service.path, service.reason], ([value, reason]) => [
+        h("a", { href: address("nodes", value.split("/").filter(Boolean), "") }, line(value)), reason ? `: its instances cannot be read: ${line(reason)}` : "",
+      ]);
+    } else redraw(path, ["gone", listed()], () => [listed() ? "It is not registered at the moment." : "Waiting for the list."]);
     const counts = service ?? (chosen === null ? totals() : { count: () => 0 });
     const kinds = Object.keys(STATES).filter((kind) => counts.count(kind));
     keep($("tally"), kinds, (kind) => kind, (kind) => h("li", { class: `chip ${kind}`, title: MEANINGS[kind] }, h("span", { class: "dot", "aria-hidden": "true" }), h("span", null)),
@@ -793,13 +799,17 @@ const services = {
     $("sort-again").hidden = !this.disturbed;
     const none = this.grid.items.length === 0;
     $("instances").hidden = none;
-    $("no-instances").hidden = !none || !model.known;
+    $("no-instances").hidden = !none || !listed();
     put($("no-instances"), route.query ? "No instance matches the search." : chosen === null ? "Nothing is registered yet. An instance appears here as soon as it is." : "No instance is registered at the moment.");
     // This daemon's own registrations of the service, with their checks.
-    const own = chosen === null || !service ? [] : (model.daemon?.services ?? []).filter((each) => each.path === service.path || String(each.path).startsWith(`${service.path}/`));
-    keep($("own"), own, (each) => each.id, makeCard, drawCard);
+    keep($("own"), ownOf(chosen), (each) => each.id, makeCard, drawCard);
   },
 };
+// The services of this daemon that it registers, or would register, below the service with a name.
+function ownOf(name) {
+  const path = model.services.get(name)?.path ?? (name === null || !model.catalog ? null : `${model.catalog.root === "/" ? "" : model.catalog.root}/${name}`);
+  return path === null ? [] : (model.daemon?.services ?? []).filter((each) => each.path === path || String(each.path).startsWith(`${path}/`));
+}
 const EVERYTHING = { key: "\0everything", everything: true };
 
 let sums = null;
@@ -817,18 +827,19 @@ function totals() {
 // --------------------------------------------------------------------------------------------------------- One service
 
 const timeline = {
-  of: null, history: null, timer: 0, asked: 0, dirty: false, rows: 3,
+  of: null, history: null, own: [], timer: 0, asked: 0, dirty: false, rows: 3,
   open(name) {
     if (this.of === name) return;
     this.of = name;
     this.history = null;
+    this.own = [];
     clearTimeout(this.timer);
     this.timer = 0;
     this.asked = 0;
     $("timeline").hidden = name === null;
     if (name === null) return;
     // The height stays as it is while the service is open, so that nothing below moves.
-    this.rows = Math.min(Math.max(model.services.get(name)?.entries.size ?? 0, 3), 8);
+    this.rows = Math.min(Math.max((model.services.get(name)?.entries.size ?? 0) + ownOf(name).length, 3), 8);
     $("timeline-drawing").style.height = `${this.rows * 22 + 22}px`;
     $("timeline-drawing").replaceChildren();
     $("timeline-list").shown = null;
@@ -841,8 +852,9 @@ const timeline = {
       const name = this.of;
       this.asked = performance.now();
       try {
-        const history = await ask(`/v1/services/${encodeURIComponent(name)}/history`);
-        if (this.of === name) this.history = history;
+        const own = ownOf(name).slice(0, 4).map((each) => ask(`/v1/daemon/services/${encodeURIComponent(each.id)}`).catch(() => null));
+        const history = await ask(`/v1/services/${encodeURIComponent(name)}/history`), known = (await Promise.all(own)).filter(Boolean);
+        if (this.of === name) [this.history, this.own] = [history, known];
       } catch (error) {
         if (this.of === name && !this.history) this.history = { since: now(), events: [], error: error.message };
       }
@@ -861,10 +873,10 @@ const timeline = {
   draw() {
     if (this.of === null || !this.history || $("timeline").hidden) return;
     const to = now(), from = to - Number($("span").value), { events = [], since = to } = this.history;
-    const service = model.services.get(this.of), lanes = makeLanes(events, since, to, service);
+    const service = model.services.get(this.of), lanes = [...this.own.map((each) => ownLane(each, to)), ...makeLanes(events, since, to, service)];
     const shown = lanes.slice(0, this.rows), more = lanes.length - shown.length;
-    const seconds = lanes.filter((each) => each.eventful).length;
-    const words = `Timeline of ${line(this.of, 80)}: ${count(lanes.length, "instance")}, ${seconds ? `${number(seconds)} with changes` : "without changes"} since ${exact(Math.max(since, from))}. The list below has the events.`;
+    const changing = lanes.filter((each) => each.eventful).length;
+    const words = `Timeline of ${line(this.of, 80)}: ${count(lanes.length - this.own.length, "instance")}, ${changing ? `${number(changing)} with changes` : "without changes"} since ${exact(Math.max(since, from))}. The list below has the events.`;
     drawTimeline($("timeline-drawing"), { from, to, lanes: shown, name: words, rows: this.rows });
     const kinds = [...new Set(shown.flatMap((each) => each.spans.map((span) => span.kind)))];
     const names = { ...STATES, maintenance: "maintenance", lost: "not connected", off: "unknown" };
@@ -882,7 +894,6 @@ const timeline = {
   },
 };
 
-const isMaintenance = (each) => /maintenance/i.test(`${each.detail ?? ""}`);
 function sentence(each) {
   const detail = each.detail ? `: ${each.detail}` : "";
   const status = each.status ? String(each.status) : "";
@@ -915,7 +926,7 @@ function makeLanes(events, since, to, service) {
       continue;
     }
     if (!event.instance) continue;
-    const each = lane(event.instance), kind = isMaintenance(event) ? "maintenance" : event.status ? kindOf(event.status) : each.open?.kind ?? "passing";
+    const each = lane(event.instance), kind = event.status ? kindOf(event.status) : each.open?.kind ?? "passing";
     if (!each.eventful && event.event !== "appeared") each.open = { from: since, kind: event.event === "session" ? kind : "off", text: "before" };
     each.eventful = true;
     each.last = event.time;
@@ -935,6 +946,14 @@ function makeLanes(events, since, to, service) {
   const all = [...lanes.values()].sort((a, b) => b.last - a.last || (a.label < b.label ? -1 : 1));
   if (outages.length) all.unshift({ label: "ZooKeeper", spans: outages, marks: [], eventful: false });
   return all;
+}
+// The lane of one of this daemon's own services: its conditions.
+function ownLane(each, to) {
+  const spans = (each.transitions ?? []).map((change, i, all) => ({
+    from: change.time, to: all[i + 1]?.time ?? to, kind: change.after === "maintenance" ? "maintenance" : CONDITIONS[change.after] ?? "off",
+    text: `${exact(change.time)}: ${change.after}. ${change.reason ?? ""}`,
+  }));
+  return { label: `here: ${each.id}`, spans, marks: [], last: 0, eventful: false };
 }
 const kindOf = (status) => ({ up: "passing", ok: "passing" }[status] ?? (Object.hasOwn(STATES, status) ? status : "off"));
 
@@ -1166,6 +1185,7 @@ const tree = {
     return [
       h("h3", { class: "section" }, base64 ? "Data (binary, in base64)" : "Data"),
       empty ? h("p", { class: "note" }, "It has no data.") : h("pre", { class: "text", tabindex: "0", role: "region", "aria-label": "Data" }, block(base64 ?? pretty(text))),
+      node.stale && h("p", { class: "note" }, `ZooKeeper is out of reach: this was read ${duration(node.age)} ago.`),
       node.truncated && h("p", { class: "note" }, `This is only the beginning of ${count(stat.dataLength ?? 0, "byte")}.`),
       h("h3", { class: "section" }, "Stat"),
       facts([
@@ -1252,23 +1272,24 @@ const panel = {
 
 function drawStrip() {
   const { zookeeper, daemon } = model, at = now();
-  const away = zookeeper && !zookeeper.connected;
+  const away = (zookeeper && !zookeeper.connected) || model.catalog?.stale;
+  const source = model.catalog?.stale ? "catalog" : "zookeeper";
   let kind = "", words, fresh = "";
   if (!stream.open) {
     const seconds = at - (stream.lostAt || at);
     kind = model.known ? "old" : stream.lostAt ? "old" : "";
     words = !stream.lostAt ? "Connecting to the daemon." : `The connection to the daemon is lost. ${stream.problem || "This page connects again by itself."}`;
-    if (stream.lostAt) fresh = `as of ${duration(seconds)} ago`;
+    if (stream.lostAt && model.known) fresh = `as of ${duration(seconds)} ago`;
   } else if (away) {
     kind = "old";
-    const old = (zookeeper.age ?? 0) + (at - model.zookeeperAt);
-    words = `${model.known ? "ZooKeeper is out of reach: this is the last known state." : "ZooKeeper is out of reach."} ${daemon?.summary ? sentenceOf(daemon.summary.replace(/; [^;]*$/, "")) : ""}`;
-    fresh = `as of ${duration(old)} ago`;
+    const old = (model[source].age ?? 0) + (at - model.at[source]);
+    words = `${listed() ? "ZooKeeper is out of reach: this is the last known state." : "ZooKeeper is out of reach."} ${daemon?.summary ? sentenceOf(daemon.summary.replace(/; [^;]*$/, "")) : ""}`;
+    if (listed()) fresh = `as of ${duration(old)} ago`;
   } else {
     const bad = (daemon?.services ?? []).some((each) => ["down", "blocked"].includes(each.condition));
-    kind = !model.known ? "" : bad ? "problem" : "live";
-    words = daemon?.summary ? sentenceOf(daemon.summary) : model.known ? "Connected to ZooKeeper." : "Reading the services.";
-    fresh = model.known ? "live" : "";
+    kind = !listed() ? "" : bad ? "problem" : "live";
+    words = daemon?.summary ? sentenceOf(daemon.summary) : listed() ? "Connected to ZooKeeper." : "Reading the services.";
+    fresh = listed() ? "live" : "";
   }
   mark($("strip"), "data-kind", kind);
   put($("summary"), line(words.trim(), 400));
@@ -1280,6 +1301,8 @@ function drawStrip() {
     $("announcement").kind = kind;
   }
 }
+// Whether there is a list of services, perhaps an old one.
+const listed = () => model.known && model.catalog?.known !== false;
 const sentenceOf = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 
 // -------------------------------------------------------------------------------------------------------------- Frames
