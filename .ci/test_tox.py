@@ -12,7 +12,7 @@ TESTS = TREE / "txmirror" / "test"
 #: These need other programs beside a real server.
 WITH_OTHERS = {"integration", "neighbours"}
 #: These compare files of the tree with each other; the result is the same with every Python.
-ONCE = {"test_architecture", "test_examples", "test_monitoring", "test_rules", "test_source"}
+ONCE = {"test_architecture", "test_examples", "test_monitoring", "test_recorded_histories", "test_rules", "test_source"}
 
 
 def read_named(section: str) -> list[str]:

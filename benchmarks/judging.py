@@ -28,8 +28,13 @@ IDLE = 36.0
 
 
 def main(folder: Path) -> int:
-    """Judge the files of a folder. Return the exit status: 1 if anything was found."""
+    """Judge the files of a folder. Return the exit status: 1 if anything was found.
+
+    :raises SystemExit: there are no operations.
+    """
     history, notes = read_all(sorted(folder.glob("*.jsonl")))
+    if not history.operations:
+        raise SystemExit(f"there is no history in {str(folder)!r}")
     history = _without_the_dead(history)
     outcomes = Counter(each.outcome.value if each.end else "not ended" for each in history.operations)
     print(
