@@ -12,8 +12,9 @@ from werkzeug.routing import BaseConverter, ValidationError
 from txmirror.json_text import read_json
 from txmirror.web.calls import InvalidRequest, quoted
 
-#: The longest body of a request, in bytes.
+#: The longest body of a request, in bytes; and of a question by POST: Envoy describes itself in each, with all its extensions.
 LONGEST_BODY: Final = 64 * 1024
+LONGEST_QUESTION: Final = 2**20
 #: The most parameters of a query.
 _MOST_PARAMETERS: Final = 1000
 
@@ -103,6 +104,11 @@ def _is_known(key: str, known: Collection[str]) -> bool:
     return prefix + dot in known if dot and rest else not dot and key in known
 
 
+def longest_body(method: bytes) -> int:
+    """Return the longest body of a request with a method, in bytes."""
+    return LONGEST_QUESTION if method == b"POST" else LONGEST_BODY
+
+
 def read_body(request: Request) -> Mapping[str, Any]:
     """Return the JSON object in the body of a request; an empty one if there is no body.
 
@@ -110,9 +116,10 @@ def read_body(request: Request) -> Mapping[str, Any]:
     """
     if request.content is None:
         return {}
-    content = request.content.read(LONGEST_BODY + 1)
-    if len(content) > LONGEST_BODY:
-        raise InvalidRequest(f"the body has more than {LONGEST_BODY} bytes", status=413)
+    most = longest_body(request.method)
+    content = request.content.read(most + 1)
+    if len(content) > most:
+        raise InvalidRequest(f"the body has more than {most} bytes", status=413)
     if not content:
         return {}
     try:

@@ -27,6 +27,7 @@ class LimitsTestCase(SynchronousTestCase):
         application = Application()
         application.get("/a", lambda call: {})
         application.put("/a", lambda call: {"keys": len(call.body)})
+        application.post("/a", lambda call: {"keys": len(call.body)})
         application.get("/wait", self.wait)
         self.site = AccessSite(application.resource(), AccessRules(hosts=None, changing=True), reactor=self.clock)
 
@@ -68,6 +69,15 @@ class BodyTests(LimitsTestCase):
         exchange.transport.clear()
         self.send(exchange, _GET.encode())
         self.assertEqual(exchange.response.status, 200)
+
+    def test_question(self) -> None:
+        """A question by POST may be longer: Envoy describes itself in it."""
+        body = b'{"a": "' + b"x" * (2**20 - 9) + b'"}'
+        head = self.put(2**20).replace("PUT", "POST", 1)
+        self.assertEqual(self.connect(head, body).response.value, {"keys": 1})
+        longer = head.replace(str(2**20), str(2**20 + 1))
+        self.assertEqual(self.connect(longer, body + b" ").response.status, 413)
+        self.refused(self.connect(longer.replace("Host: a", "Host: a\r\nExpect: 100-continue")), 413)
 
     def test_kept(self) -> None:
         """No more than the limit is kept in memory."""

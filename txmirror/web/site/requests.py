@@ -13,7 +13,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from txmirror.web.calls import Answer, InvalidRequest
-from txmirror.web.reading import LONGEST_BODY
+from txmirror.web.reading import LONGEST_BODY, longest_body
 from txmirror.web.writing import finish_with
 
 #: A browser runs nothing but the page's own files, shows them in no other page, and tells nobody about them.
@@ -40,11 +40,14 @@ class SiteRequest(Request):
     #: The bytes of the body that have arrived, and whether the request was refused before all of them.
     _received = 0
     _refused = False
+    _longest = LONGEST_BODY
 
     def gotLength(self, length: int | None) -> None:
         """Prepare for the body."""
         self.content = io.BytesIO()
-        if length is not None and length > LONGEST_BODY and self.requestHeaders.hasHeader(b"expect"):
+        # A channel of twisted.web passes the method only with the whole body.
+        self._longest = longest_body(cast(Any, self.channel)._command)
+        if length is not None and length > self._longest and self.requestHeaders.hasHeader(b"expect"):
             # The client waits for permission to send the body.
             self.requestHeaders.removeHeader(b"expect")
             self._refuse_body()
@@ -52,9 +55,9 @@ class SiteRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a part of the body. One byte above the limit shows that it is too long."""
         content = cast(io.BytesIO, self.content)
-        content.write(data[: max(0, LONGEST_BODY + 1 - self._received)])
+        content.write(data[: max(0, self._longest + 1 - self._received)])
         self._received += len(data)
-        if self._received > LONGEST_BODY + _IGNORED:
+        if self._received > self._longest + _IGNORED:
             self._refuse_body()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -92,7 +95,7 @@ class SiteRequest(Request):
         if not self._refused:
             self._refused = True
             cast(SiteChannel, self.channel).refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {LONGEST_BODY} bytes"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {self._longest} bytes"
             )
 
 
