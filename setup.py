@@ -10,6 +10,8 @@ SASL = ["pure-sasl>=0.6"]
 DAEMON = ["treq>=24.9", "jinja2>=3.1", *TLS]
 TXZOOKEEPER = ["txzookeeper==0.9.8", "fissix>=24.4"]
 PYTEST = ["pytest>=7.0"]
+# The answers by HTTP are compared with their description, and parsed by Envoy's definitions. One Python does so: they are large.
+OPENAPI = ["openapi-core>=0.19", "xds-protos>=1.70"]
 TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, *TXZOOKEEPER, *PYTEST]
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
@@ -63,11 +65,12 @@ setup(
         "daemon": DAEMON,
         "txzookeeper": TXZOOKEEPER,
         "pytest": PYTEST,
+        "openapi": OPENAPI,
         "test": TEST,
         "lint": LINT,
         "types": TYPES,
         "docs": DOCS,
-        "dev": [*TEST, *LINT, *TYPES, *DOCS, "tox>=4.4", "towncrier", "build"],
+        "dev": [*TEST, *OPENAPI, *LINT, *TYPES, *DOCS, "tox>=4.4", "towncrier", "build"],
     },
     # twisted/plugins must not have an __init__.py, so find_packages does not find it.
     packages=[*find_packages(include=["txmirror", "txmirror.*"]), "twisted.plugins"],

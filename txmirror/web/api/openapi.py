@@ -74,6 +74,8 @@ def _describe_parameter(parameter: Parameter) -> dict[str, Any]:
     described: dict[str, Any] = {"name": name, "in": parameter.where, "description": parameter.text, "schema": schema}
     if parameter.where == "path":
         described["required"] = True
+    if parameter.empty:
+        described["allowEmptyValue"] = True
     if parameter.prefix:
         # OpenAPI has no other way to describe keys with a common beginning.
         described["schema"] = {

@@ -26,6 +26,8 @@ class Parameter:
     """``path``, ``query`` or ``header``."""
     prefix: bool = False
     """True if the name stands for all keys that begin with it and a dot."""
+    empty: bool = False
+    """True if it may have no value."""
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +91,7 @@ _WAIT: Final = (
     Parameter("wait", "the longest time to wait, such as 30s or 5m: at most 10m, and up to a sixteenth more", TEXT),
 )
 _SELECTION: Final = (
-    Parameter("passing", "only instances that can be used", words("", "1", "true")),
+    Parameter("passing", "only instances that can be used", words("", "1", "true"), empty=True),
     Parameter("status", "only instances with this status", words("up", "warning", "down")),
     Parameter("zone", "only instances whose label or value zone is this"),
     Parameter("label", "only instances with this label, as in label.version=v2", prefix=True),

@@ -10,6 +10,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.mirror import Mirror
+from txmirror.test.web.api.described import check_answer
 from txmirror.test.web.exchange import Exchange, Response, begin
 from txmirror.testing import World
 from txmirror.web import make_application
@@ -66,9 +67,11 @@ class APITestCase(SynchronousTestCase):
         return exchange
 
     def ask(self, path: str, method: str = "GET", body: object = None, **options: Any) -> Response:
-        """Send a request, and return the answer, which comes at once."""
+        """Send a request, and return the answer, which comes at once and is as described."""
         exchange = self.begin(path, method, body, **options)
         self.assertTrue(exchange.answered, path)
+        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        check_answer(method, path, content, exchange.response)
         return exchange.response
 
     def refusal(self, path: str, status: int, **options: Any) -> str:
