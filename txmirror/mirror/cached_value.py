@@ -80,6 +80,11 @@ class CachedValue(Generic[_T]):
         if changed and self._watchers is not None:
             self._watchers.notify(value)
 
+    def identify(self, former: object, identity: object) -> None:
+        """Replace the identity of the value, if it is the former one: more is known of it now. No watcher is called."""
+        if self._identity == former:
+            self._identity = identity
+
     def forget(self) -> None:
         """Discard the value, which is of another data generation."""
         self.known = False

@@ -177,10 +177,13 @@ class Record:
 
     def data_read(self, value: Value, zxid: int) -> None:
         """Show data and stat, as of a transaction."""
-        stat = value[1]
-        if self.names is not None and self.names.value is None and self.is_current(NAMES, self.names):
+        stat, names = value[1], self.names
+        if names is not None and names.value is None and self.is_current(NAMES, names):
             # The node was created while the connection was lost, and was not known to be absent: no event names its children.
             self.cache.invalidate(NAMES, self.path)
+        elif names is not None and self.value.value is None and names.value is not None and stat.czxid <= names.zxid:
+            # A batched read has shown the names before the data, and so without the czxid.
+            names.identify((0, names.value), (stat.czxid, names.value))
         self.value.show((stat.czxid, stat.mzxid), value, zxid, self.update_state)
 
     def names_read(self, names: Sequence[str], stat: ZnodeStat | None, zxid: int) -> None:

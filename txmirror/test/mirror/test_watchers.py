@@ -39,6 +39,19 @@ class TellingTests(MirrorTestCase):
         self.settle()
         self.assertEqual((values, children), ([None], [None]))
 
+    def test_names_before_data(self) -> None:
+        """M6: children that a batched read has shown before the data are not reported again."""
+        node = self.mirror.get("/a")
+        children = watch_children(node)
+        self.settle()
+        record = self.mirror._engine._cache.records["/a"]
+        ignore(self.world.other.create("/a"))
+        ignore(self.world.other.create("/a/b"))
+        # The reply of a batched read, before the watch reports the creation.
+        record.names_read(["b"], None, self.world.server.zxid + 2)
+        self.settle()
+        self.assertEqual(children, [None, ["b"]])
+
     def test_arguments(self) -> None:
         """M6: a value watcher gets the data and the stat, as ``value()`` returns them."""
         self.world.make("/a", b"one")
