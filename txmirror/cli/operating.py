@@ -53,14 +53,14 @@ def status(service: str | None, output: str, control: str) -> int:
     The exit status is 0 if all services are registered and all files are current, 1 if not, and 69 if the daemon does not answer.
     """
     if service is None:
-        services = ask(control, "GET", "/v1/services")["services"]
-        found: Any = {**ask(control, "GET", "/v1/daemon"), "services": services}
+        found: Any = ask(control, "GET", "/v1/daemon")
+        services = found["services"]
     else:
-        services = [found := ask(control, "GET", f"/v1/services/{quote(service, safe='')}")]
+        services = [found := ask(control, "GET", f"/v1/daemon/services/{quote(service, safe='')}")]
     rows = [(each["id"], each["condition"], _checks(each), _time(each["since"]), each["why"]) for each in services]
     lines: Iterable[str] = table_lines(("service", "condition", "checks", "since", "why"), rows)
     if service is None:
-        lines = chain([_headline(found)], lines, _list_files(found["output_files"]))
+        lines = chain([_headline(found)], lines, _list_files(found["output_files"]), _list_readers(found["readers"]))
     _print(found, output, lines)
     well = service is not None or all(file["problem"] is None for file in found["output_files"])
     return _status_of(services) if well else Status.REFUSED
@@ -75,7 +75,7 @@ def why(service: str, output: str, control: str) -> int:
 
     The exit status is that of "status".
     """
-    found = ask(control, "GET", f"/v1/services/{quote(service, safe='')}")
+    found = ask(control, "GET", f"/v1/daemon/services/{quote(service, safe='')}")
     _print(found, output, _explain(found))
     return _status_of([found])
 
@@ -116,7 +116,7 @@ def maint(
     if reason is None and not end:
         found = {"maintenance": ask(control, "GET", "/v1/daemon")["maintenance"]}
     else:
-        resource = "/v1/maintenance" + ("" if service is None else f"/{quote(service, safe='')}")
+        resource = "/v1/daemon/maintenance" + ("" if service is None else f"/{quote(service, safe='')}")
         body = None if end else {"reason": reason, "for": duration}
         found = ask(control, "DELETE" if end else "PUT", resource, body)
         if not found["kept"] and not end:
@@ -135,7 +135,7 @@ def maint(
 @_control
 def drain(undo: bool, control: str) -> int:
     """Withdraw all services of the daemon, and wait until they are gone and their drain is over. Their checks go on."""
-    ask(control, "DELETE" if undo else "PUT", "/v1/drain", timeout=None)
+    ask(control, "DELETE" if undo else "PUT", "/v1/daemon/drain", timeout=None)
     return Status.DONE
 
 
@@ -144,7 +144,7 @@ def drain(undo: bool, control: str) -> int:
 @_control
 def reload(output: str, control: str) -> int:
     """Make the daemon read its configuration again. If that is invalid, nothing changes: the errors are shown."""
-    found = ask(control, "PUT", "/v1/reload")
+    found = ask(control, "PUT", "/v1/daemon/reload")
     rows = [
         (kind, name)
         for kind, names in (
@@ -191,6 +191,20 @@ def _headline(daemon: Any) -> str:
 def _list_files(files: Iterable[Any]) -> Iterable[str]:
     rows = [(each["file"], each["state"], str(each["instances"]), each["problem"] or "") for each in files]
     return table_lines(("file", "state", "instances", "problem"), rows) if rows else ()
+
+
+def _list_readers(readers: Any) -> Iterator[str]:
+    """Yield a line for each server for readers."""
+    for name, key in (("HTTP", "http"), ("DNS", "dns")):
+        server = readers[key]
+        if server is not None:
+            state = (
+                f"at {server['address']}" if server["listening"] else f"not at {server['address']}: {server['problem']}"
+            )
+            streams = f", {server['streams']} event streams" if "streams" in server else ""
+            yield f"{name} {state}, {server['replies']} replies{streams}"
+    if readers["refused"]:
+        yield "Readers see nothing: ZooKeeper accepts no session without credentials"
 
 
 def _explain(service: Any) -> Iterator[str]:

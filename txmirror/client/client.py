@@ -232,6 +232,11 @@ class ZooKeeperClient:
         return self._session.session_id
 
     @property
+    def server(self) -> str:
+        """The server of the connection, ``host:port``; without a connection, that of the latest attempt."""
+        return str(self._session.server)
+
+    @property
     def session_timeout(self) -> float:
         """The session's timeout in seconds: as negotiated, or as requested before that."""
         return self._session.session_timeout

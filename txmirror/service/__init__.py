@@ -1,8 +1,8 @@
 """The registration daemon: its command line, its parts, and the service that twistd runs."""
 
 from txmirror.service.control import ControlService
-from txmirror.service.control_resources import make_root
 from txmirror.service.daemon import Daemon
+from txmirror.service.daemon_application import make_root
 from txmirror.service.launching import RegistrationService, makeService
 from txmirror.service.metrics import METRICS, MetricsService, make_metrics_root
 from txmirror.service.options import Options

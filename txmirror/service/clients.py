@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.client import Limits, ZooKeeperClient
@@ -36,6 +37,18 @@ def client_maker(
         )
 
     return make
+
+
+def reading_client(settings: ZooKeeper, reactor: IReactorTime, make_other: MakeClient | None) -> IZooKeeperClient:
+    """Return a client for readers, whose session has no credentials. What the client trusts stays the same.
+
+    :param settings: the settings of the ensemble and the session.
+    :param make_other: makes another client, which has no credentials by itself; None for the native one.
+    :param reactor: the reactor.
+    """
+    if make_other is not None:
+        return make_other(None)
+    return client_maker(attrs.evolve(settings, access=settings.access.without_credentials()), reactor)(None)
 
 
 def make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeperClient:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from txmirror.service.control_resources import make_root
 from txmirror.service.daemon import Daemon
+from txmirror.service.daemon_application import make_root
 from txmirror.web.site import AccessRules, AccessSite, Listener, UNIXSocket
 
 

@@ -1,4 +1,4 @@
-"""The requests of the control socket: each checks its values, and does one thing with the daemon."""
+"""The requests of operators: each checks its values, and does one thing with the daemon."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from txmirror.configuration import Difference
 from txmirror.errors import ZooKeeperException
 from txmirror.printable import session_name
 from txmirror.service.daemon import Daemon
-from txmirror.service.json_resource import InvalidRequest
 from txmirror.service.maintenance import HOST
-from txmirror.service.report import describe_daemon, describe_service
+from txmirror.service.report import describe_maintenance, describe_service
 from txmirror.service.supervision import Condition
+from txmirror.web import Call, InvalidRequest
 
 #: The time limit for reading the owner of another session's znode, in seconds.
 _OWNER_TIMEOUT: Final = 1.0
@@ -22,15 +22,9 @@ _OWNER_TIMEOUT: Final = 1.0
 _LONGEST_REASON: Final = 1000
 
 
-def _only(body: dict[str, Any], *keys: str) -> None:
-    for key in body:
-        if key not in keys:
-            raise InvalidRequest(f"unknown key {key!r:.60}")
-
-
 def _known(daemon: Daemon, name: str) -> str:
     if name not in daemon.supervisor.services:
-        raise InvalidRequest(f"there is no service {name!r:.200}", 404)
+        raise InvalidRequest(f"there is no service {name!r:.200}", status=404)
     return name
 
 
@@ -53,12 +47,13 @@ async def describe_whole(daemon: Daemon, name: str) -> Any:
     return {**describe_service(daemon, name, whole=True), "owner": None if owner is None else session_name(owner)}
 
 
-def push(daemon: Daemon, service: str, check: str, body: dict[str, Any]) -> Any:
+def push(daemon: Daemon, service: str, check: str, call: Call) -> Any:
     """Push the result of a ttl check.
 
     :raises InvalidRequest: there is no such check, or the body is invalid.
     """
-    _only(body, "status", "note")
+    call.only("status", "note")
+    body = call.body
     statuses = {each.value: each for each in (Status.OK, Status.WARN, Status.FAIL)}
     status, note = body.get("status", "ok"), body.get("note", "")
     if status not in statuses or not isinstance(note, str):
@@ -66,17 +61,18 @@ def push(daemon: Daemon, service: str, check: str, body: dict[str, Any]) -> Any:
     try:
         daemon.supervisor.push(_known(daemon, service), check, statuses[status], note)
     except KeyError:
-        raise InvalidRequest(f"service {service} has no ttl check {check!r:.200}", 404) from None
+        raise InvalidRequest(f"service {service} has no ttl check {check!r:.200}", status=404) from None
     return {}
 
 
-def set_maintenance(daemon: Daemon, name: str, body: dict[str, Any]) -> Any:
+def set_maintenance(daemon: Daemon, name: str, call: Call) -> Any:
     """Set the maintenance of a service, or of this host.
 
     :returns: fires with all that is in maintenance, when the file is written or cannot be.
     :raises InvalidRequest: there is no such service, or the body is invalid.
     """
-    _only(body, "reason", "until", "for")
+    call.only("reason", "until", "for")
+    body = call.body
     if name != HOST:
         _known(daemon, name)
     reason, until = body.get("reason"), body.get("until")
@@ -102,7 +98,7 @@ def end_maintenance(daemon: Daemon, name: str) -> Any:
 
 
 def _maintenance_answer(daemon: Daemon) -> Any:
-    return {"maintenance": describe_daemon(daemon)["maintenance"], "kept": daemon.supervisor.maintenance.kept}
+    return {"maintenance": describe_maintenance(daemon), "kept": daemon.supervisor.maintenance.kept}
 
 
 def drain(daemon: Daemon) -> Any:

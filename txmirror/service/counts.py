@@ -29,6 +29,7 @@ class RequestCounts:
 
     :ivar sent_by_operation: the number of requests that were sent, by the operation's name.
     :ivar times: the times from request to reply.
+    :ivar latest: the time from the latest request to its reply, in seconds; None if there was none.
     :ivar unanswered: the number of requests that were lost with their connection.
     :ivar sent_bytes: the number of bytes that were sent.
     :ivar received_bytes: the number of bytes that have arrived.
@@ -37,6 +38,7 @@ class RequestCounts:
     def __init__(self) -> None:
         self.sent_by_operation: Counter[str] = Counter()
         self.times = Durations(_BOUNDS)
+        self.latest: float | None = None
         self.unanswered = 0
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -49,6 +51,7 @@ class RequestCounts:
     def answered(self, operation: str, seconds: float, error: int, size: int) -> None:
         """Count a reply. See :class:`~txmirror.interfaces.IMetrics`."""
         self.times.add(seconds)
+        self.latest = seconds
 
     def lost(self, operation: str, seconds: float) -> None:
         """Count a request that was lost with its connection. See :class:`~txmirror.interfaces.IMetrics`."""
@@ -145,6 +148,14 @@ class ReplyCounts:
         self.truncated += truncated
         self.times.add(max(seconds, 0.0))
 
+    def http_replied(self, route: str, status: int, seconds: float) -> None:
+        """Count an answer of HTTP.
+
+        :param route: the rule of its route; empty if there is none.
+        """
+        self.by_code[route or "none", str(status)] += 1
+        self.times.add(max(seconds, 0.0))
+
 
 class DaemonCounts:
     """Counts the work of a daemon.
@@ -154,6 +165,7 @@ class DaemonCounts:
     :ivar requests: as the parameter.
     :ivar sessions: counts the client's sessions.
     :ivar dns: counts the replies of DNS.
+    :ivar http: counts the answers of HTTP, also those of the control socket.
     :ivar reloads: the number of reloads.
     :ivar failed_reloads: the number of those that have changed nothing, because the configuration was invalid.
     :ivar last_reload_failed: whether the last one was one of those.
@@ -163,6 +175,7 @@ class DaemonCounts:
         self.requests = requests
         self.sessions = SessionCounts(clock)
         self.dns = ReplyCounts()
+        self.http = ReplyCounts()
         self.reloads = 0
         self.failed_reloads = 0
         self.last_reload_failed = False

@@ -19,17 +19,17 @@ from zope.interface import implementer
 from txmirror.checks import ChecksService, CommandsFile, SteadyReactor
 from txmirror.configuration import Configuration, Difference, difference
 from txmirror.configuration import Service as ServiceSettings
-from txmirror.dns import DNSService
 from txmirror.machine import Machine
 from txmirror.mirror import Mirror
 from txmirror.observers import Observers
 from txmirror.output_files import OutputFilesService
 from txmirror.registry import TokenBucket
 from txmirror.service.bounded_steps import BoundedSteps
-from txmirror.service.clients import client_maker
+from txmirror.service.clients import client_maker, reading_client
+from txmirror.service.connection_history import ConnectionHistory
 from txmirror.service.counts import DaemonCounts, RequestCounts
 from txmirror.service.heartbeat import Heartbeat
-from txmirror.service.naming import apply_dns
+from txmirror.service.readers import Readers
 from txmirror.service.registrations import RegistrationsService
 from txmirror.service.reloading import Reloader
 from txmirror.service.session_settings import MakeClient, SessionSettings
@@ -68,9 +68,10 @@ class Daemon(Service):
     :ivar checks: the checks, a service.
     :ivar registrations: the registrations, a service.
     :ivar output_files: the files that are kept equal to lists, a service.
-    :ivar dns: the DNS server, a service.
+    :ivar readers: the servers for readers, by HTTP and DNS.
     :ivar supervisor: the services, and what is in maintenance.
     :ivar counts: the counts of its work, for metrics.
+    :ivar history: the outages of ZooKeeper.
     :ivar started_at: the time of the start in seconds since the Unix epoch.
     """
 
@@ -97,6 +98,7 @@ class Daemon(Service):
         self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
         requests = RequestCounts() if make_client is None else None
         self.counts = DaemonCounts(self.checks.clock, requests)
+        self.history = ConnectionHistory(reactor)
         self._reloader = Reloader(
             load,
             self._apply,
@@ -125,7 +127,9 @@ class Daemon(Service):
         self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
         self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
         self.output_files = OutputFilesService(random=random, clock=self.checks.clock, reactor=reactor)
-        self.dns = DNSService(replied=self.counts.dns.dns_replied, reactor=reactor)
+        self.readers = Readers(
+            lambda: reading_client(configuration.zookeeper, steady, make_client), self.counts.dns, reactor
+        )
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
         )
@@ -167,8 +171,8 @@ class Daemon(Service):
         self.supervisor.start(self.configuration.services)
         self.output_files.apply(self.configuration.watches)
         self.output_files.startService()
-        apply_dns(self.configuration.dns, self.dns)
-        self.dns.startService()
+        self.readers.apply(self.configuration)
+        self.readers.start()
         self.registrations.when_connecting().addCallback(self._use)
         self.registrations.startService()
         self.checks.startService()
@@ -177,8 +181,9 @@ class Daemon(Service):
             self._heartbeat.start()
 
     def _use(self, mirror: Mirror) -> None:
+        self.history.follow(mirror.client)
         self.output_files.use(mirror)
-        self.dns.use(mirror)
+        self.readers.use(mirror)
 
     def stopService(self) -> Deferred[None]:
         """Stop. See the class.
@@ -215,7 +220,7 @@ class Daemon(Service):
             await steps.wait(deferLater(self._reactor, drain), "the drain")
         await steps.wait(self.output_files.finish_changes(), "the commands after the changes of files")
         await steps.wait(self.output_files.stopService(), "the output files")
-        await steps.wait(self.dns.stopService(), "the DNS server")
+        await steps.wait(self.readers.stop(), "the servers for readers")
         await steps.wait(self.registrations.finish(leave=leave), "the session to be closed")
         await steps.wait(checks_ended, "the checks to end")
         # Those that have not ended are killed.
@@ -245,7 +250,7 @@ class Daemon(Service):
         self.registrations.splay = new.daemon.splay
         self.supervisor.apply(change, new.services)
         self.output_files.apply(new.watches)
-        apply_dns(new.dns, self.dns)
+        self.readers.apply(self.configuration)
         self._log.info(
             "Reloaded the configuration: added {added}; removed {removed}; changed {changed}; {unchanged} unchanged.",
             added=_names(change.added),
@@ -257,6 +262,8 @@ class Daemon(Service):
             self._log.info("Files that were added, removed or changed: {files}.", files=", ".join(change.outputs))
         if change.dns:
             self._log.info("Keys of [dns] that differ: {keys}.", keys=", ".join(change.dns))
+        if change.http:
+            self._log.info("Keys of [http] that differ: {keys}.", keys=", ".join(change.http))
         if change.restart:
             self._log.warn("These changes need a restart: {keys}.", keys=", ".join(change.restart))
         return change

@@ -18,12 +18,14 @@ from txmirror.embedded import EmbeddedServer, EmbeddedService
 from txmirror.service.clients import make_txzookeeper_client
 from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
+from txmirror.service.daemon_application import make_root
 from txmirror.service.display import Display
+from txmirror.service.event_states import EventStates
 from txmirror.service.exiting import EX_CONFIG, exit_with
 from txmirror.service.loading import load_usable
 from txmirror.service.metrics import MetricsService
 from txmirror.service.notifications import Notifications
-from txmirror.service.options import Options
+from txmirror.service.options import CLIENTS, Options
 from txmirror.service.session_settings import MakeClient
 from txmirror.service.signals import SignalService
 from txmirror.service.state_file import StateFileHeldError
@@ -42,6 +44,7 @@ class RegistrationService(Service):
     :param configuration: the configuration.
     :param reload: reads it again, at the start and for a reload; None if it has no files.
     :param embedded: whether to start an in-memory server in this process, and to log what is registered there.
+    :param or_any_port: whether HTTP takes a free port if that of the configuration is taken.
     :param client: the client to use, ``native`` or ``txzookeeper``.
     :param reactor: the reactor.
     :ivar daemon: the daemon; None before the start.
@@ -55,6 +58,7 @@ class RegistrationService(Service):
         *,
         reload: Callable[[], Configuration] | None = None,
         embedded: bool = False,
+        or_any_port: bool = False,
         client: str = "native",
         reactor: IReactorTime,
     ) -> None:
@@ -62,12 +66,14 @@ class RegistrationService(Service):
         self._configuration = configuration
         self._reload = reload
         self._with_server = embedded
+        self._or_any_port = or_any_port
         self._client = client
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
         self._control: ControlService | None = None
         self._metrics: MetricsService | None = None
         self._notifications: Notifications | None = None
+        self._states: EventStates | None = None
 
     def startService(self) -> None:
         """Start the embedded server, if there is to be one; then the daemon.
@@ -93,6 +99,9 @@ class RegistrationService(Service):
         except StateFileHeldError as error:
             exit_with(EX_TEMPFAIL, [f"The state file {error}: only one daemon can use it."])
         super().startService()
+        self._states = EventStates(self.daemon, self._reactor)
+        self._states.start()
+        self.daemon.readers.http.serve(make_root(self.daemon), or_any_port=self._or_any_port)
         settings = configuration.daemon
         if settings.control is not None:
             self._control = ControlService(self.daemon, settings.control, settings.control_group, self._reactor)
@@ -117,6 +126,8 @@ class RegistrationService(Service):
     async def _stop(self) -> None:
         if self.daemon is not None:
             await self.daemon.stopService()
+        if self._states is not None:
+            self._states.stop()
         if self._control is not None:
             # Until now an operator could see the stop.
             await self._control.stopService()
@@ -161,17 +172,17 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     services = MultiService()
-    if options.subCommand is not None:
+    if options.configuration is None:
         SignalService(reactor, log_file(options)).setServiceParent(services)
         EmbeddedService(options.subOptions, cast(Any, reactor)).setServiceParent(services)
         return services
-    assert options.configuration is not None
     path = options["config"]
     service = RegistrationService(
         options.configuration,
         reload=None if path is None else lambda: load_usable(path),
         embedded=bool(options["embedded"]),
-        client=options["client"],
+        or_any_port=bool(options["embedded"]) and options["http"] is None,
+        client=options["client"] or CLIENTS[0],
         reactor=IReactorTime(reactor),
     )
     # Without a file the reload fails, and systemd is notified of that, too.

@@ -9,19 +9,22 @@ import attrs
 
 from txmirror import __version__
 from txmirror.checks import CheckHealth
+from txmirror.interfaces import IWatchCount
 from txmirror.output_files import OutputFile
-from txmirror.printable import session_name
+from txmirror.printable import host_and_port, session_name
 from txmirror.service.daemon import Daemon
 from txmirror.service.session import Session
+from txmirror.service.summary import summarise
 
 
 def describe_daemon(daemon: Daemon) -> dict[str, Any]:
-    """Return the state of the daemon."""
+    """Return the state of the daemon, with its services and its session."""
     session = daemon.registrations.session
     return {
         "version": __version__,
         "pid": os.getpid(),
         "started": daemon.started_at,
+        "summary": f"{summarise(daemon)}.",
         "servers": daemon.configuration.zookeeper.servers,
         "connected": session is not None and session.mirror.is_connected(),
         "refused": session is not None and session.refused,
@@ -29,11 +32,62 @@ def describe_daemon(daemon: Daemon) -> dict[str, Any]:
         "session_timeout": None if session is None else session.client.session_timeout,
         "stopping": daemon.stopping,
         "drained": daemon.supervisor.drained,
-        "maintenance": {name: attrs.asdict(flag) for name, flag in daemon.supervisor.maintenance.flags.items()},
+        "maintenance": describe_maintenance(daemon),
         "stuck_checks": list(daemon.checks.stuck()),
         "files": list(daemon.configuration.sources),
         "output_files": [_describe_output_file(file) for file in daemon.output_files.files.values()],
+        "readers": describe_readers(daemon),
+        "services": [describe_service(daemon, each) for each in daemon.supervisor.services],
+        "zookeeper": describe_zookeeper(daemon),
     }
+
+
+def describe_maintenance(daemon: Daemon) -> dict[str, Any]:
+    """Return all that is in maintenance."""
+    return {name: attrs.asdict(flag) for name, flag in daemon.supervisor.maintenance.flags.items()}
+
+
+def describe_zookeeper(daemon: Daemon) -> dict[str, Any]:
+    """Return the state of the session and its connection."""
+    session, requests = daemon.registrations.session, daemon.counts.requests
+    client = None if session is None else session.client
+    counting = None if client is None else IWatchCount(client, None)
+    connected = session is not None and session.mirror.is_connected()
+    return {
+        "servers": daemon.configuration.zookeeper.servers,
+        "server": getattr(client, "server", None) if connected else None,
+        "session": _name(session),
+        "session_timeout": None if client is None else client.session_timeout,
+        "latency": None if requests is None else requests.latest,
+        "watches": 0 if counting is None else counting.watch_count,
+        "connected": connected,
+        "stale": not connected,
+        "age": daemon.history.age,
+        "outages": daemon.history.describe(),
+    }
+
+
+def describe_readers(daemon: Daemon) -> dict[str, Any]:
+    """Return the state of the servers for readers; None for one that is not configured."""
+    readers, counts = daemon.readers, daemon.counts
+    dns, http = readers.dns, readers.http
+    described: dict[str, Any] = {"http": None, "dns": None, "refused": readers.session.refused}
+    if http.table is not None:
+        described["http"] = {
+            "address": http.address or str(http.table.listen),
+            "listening": http.address is not None,
+            "problem": http.problem,
+            "replies": sum(counts.http.by_code.values()),
+            "streams": readers.web.streams,
+        }
+    if dns.address is not None:
+        described["dns"] = {
+            "address": host_and_port(*dns.address),
+            "listening": dns.problem is None,
+            "problem": dns.problem,
+            "replies": sum(counts.dns.by_code.values()),
+        }
+    return described
 
 
 def describe_service(daemon: Daemon, service_id: str, *, whole: bool = False) -> dict[str, Any]:

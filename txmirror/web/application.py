@@ -6,7 +6,7 @@ It knows neither listeners nor rules of access: see :mod:`txmirror.web.site`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,6 +27,10 @@ from txmirror.web.writing import write_head
 #: ``twisted.web`` that writes the answer itself, as a stream does; also by a Deferred or as a coroutine.
 Handler = Callable[..., Any]
 
+#: It gets the rule of an answer, its status, and its time in seconds.
+Replied = Callable[[str, int, float], object]
+_T = TypeVar("_T")
+
 #: The methods that there are. HEAD is answered as GET, without the body.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 _BUG: Final = "The request has failed because of a bug; the log has more."
@@ -40,17 +44,23 @@ class Application:
 
     A handler refuses a request with :exc:`~txmirror.web.InvalidRequest`. Failures of ZooKeeper become the status 404 (no such node),
     403 (no permission) or 503 (out of reach). If the client goes before the answer, the handler's Deferred or coroutine is cancelled.
+
+    :param replied: called with the rule (empty for a path without a route), the status and the seconds of each answer, for counts; None
+        for no function. An answer that is a stream has taken the time until it begins.
+    :param seconds: returns the time in seconds.
     """
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, replied: Replied | None = None, seconds: Callable[[], float] = lambda: 0.0) -> None:
+        self._replied = replied
+        self._seconds = seconds
         self._klein = Klein()
         rules = self._klein.url_map
         # A znode's path may be refused for two slashes, but must not become another one.
         rules.merge_slashes = False
         rules.converters = {"default": SegmentConverter, "path": PathConverter}
-        self._klein.handle_errors(HTTPException)(_refuse_route)
+        self._klein.handle_errors(HTTPException)(self._refuse_route)
 
     def get(self, rule: str, handler: Handler, *, query: Collection[str] = ()) -> None:
         """Answer GET and HEAD.
@@ -78,9 +88,20 @@ class Application:
 
     def _add(self, method: str, rule: str, handler: Handler, query: Collection[str]) -> None:
         def answer(request: Request, **parts: str) -> Deferred[Any]:
-            return Deferred.fromCoroutine(self._answer(request, handler, query, parts))
+            began = self._seconds()
+            answering = Deferred.fromCoroutine(self._answer(request, handler, query, parts))
+            return answering.addCallback(self._count, request, rule, began)
 
         self._klein.route(rule, methods=[method], endpoint=f"{method} {rule}")(answer)
+
+    def _count(self, value: _T, request: Request, rule: str, began: float) -> _T:
+        if self._replied is not None:
+            self._replied(rule, request.code, self._seconds() - began)
+        return value
+
+    def _refuse_route(self, request: Any, failure: Failure) -> bytes:
+        """Answer a request that no route matches."""
+        return self._count(_refuse_route(request, failure), request, "", self._seconds())
 
     async def _answer(self, request: Request, handler: Handler, query: Collection[str], parts: dict[str, str]) -> Any:
         """Call a handler. It never fails."""
@@ -119,12 +140,16 @@ class Application:
 Mount = Callable[[Application], object]
 
 
-def make_application(*mounts: Mount) -> Application:
+def make_application(
+    *mounts: Mount, replied: Replied | None = None, seconds: Callable[[], float] = lambda: 0.0
+) -> Application:
     """Return the application with the routes of some parts.
 
     :param mounts: each adds the routes of its part to the application.
+    :param replied: as for :class:`Application`.
+    :param seconds: as for :class:`Application`.
     """
-    application = Application()
+    application = Application(replied, seconds)
     for mount in mounts:
         mount(application)
     return application

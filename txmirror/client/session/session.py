@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
+from txmirror.client.connection.settings import Server
 from txmirror.client.session.actions import SessionActions
 from txmirror.client.session.attempts import Attempts
 from txmirror.client.session.closing import Closing
@@ -69,6 +70,11 @@ class Session:
     def event(self) -> SessionEvent:
         """The latest session event, as listeners were notified of it."""
         return self._machine.event
+
+    @property
+    def server(self) -> Server:
+        """The server of the connection; without one, that of the latest attempt."""
+        return self._attempts.reconnector.server
 
     @property
     def session_id(self) -> int:

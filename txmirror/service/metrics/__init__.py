@@ -2,7 +2,7 @@
 
 from txmirror.service.metrics.collector import make_registry
 from txmirror.service.metrics.listening import MetricsService
-from txmirror.service.metrics.resources import add_pages, make_metrics_root
+from txmirror.service.metrics.routes import make_metrics_root, mount_metrics
 from txmirror.service.metrics.table import METRICS
 
-__all__ = ["METRICS", "MetricsService", "add_pages", "make_metrics_root", "make_registry"]
+__all__ = ["METRICS", "MetricsService", "make_metrics_root", "make_registry", "mount_metrics"]

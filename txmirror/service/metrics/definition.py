@@ -63,7 +63,7 @@ class Metric:
         return family
 
 
-def one(read: Callable[[Daemon], float]) -> Callable[[Daemon], Iterator[Sample]]:
+def one(read: Callable[[Daemon], float | Durations]) -> Callable[[Daemon], Iterator[Sample]]:
     """Return a reader of a metric without labels."""
 
     def samples(daemon: Daemon) -> Iterator[Sample]:

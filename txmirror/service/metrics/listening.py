@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from txmirror.configuration import SocketAddress
 from txmirror.service.daemon import Daemon
-from txmirror.service.metrics.resources import make_metrics_root
+from txmirror.service.metrics.routes import make_metrics_root
 from txmirror.web.site import AccessRules, AccessSite, Listener, TCPPort
 
 _log = Logger()

@@ -13,7 +13,7 @@ def _if_served(read: Callable[[Daemon], Iterable[Sample]]) -> Callable[[Daemon],
     """Return a reader of a metric that has no value if the daemon serves no DNS."""
 
     def samples(daemon: Daemon) -> Iterator[Sample]:
-        if daemon.dns.address is not None:
+        if daemon.readers.dns.address is not None:
             yield from read(daemon)
 
     return samples
@@ -24,7 +24,7 @@ DNS: Final = (
         "txmirror_dns_listening",
         Kind.GAUGE,
         "1 if the ports of DNS are open, else 0.",
-        _if_served(lambda daemon: [((), daemon.dns.problem is None)]),
+        _if_served(lambda daemon: [((), daemon.readers.dns.problem is None)]),
     ),
     Metric(
         "txmirror_dns_replies_total",
@@ -44,13 +44,13 @@ DNS: Final = (
         "txmirror_dns_forwarded_total",
         Kind.COUNTER,
         "The number of questions that other resolvers were asked.",
-        _if_served(lambda daemon: [((), daemon.dns.forwarded)]),
+        _if_served(lambda daemon: [((), daemon.readers.dns.forwarded)]),
     ),
     Metric(
         "txmirror_dns_waiting",
         Kind.GAUGE,
         "The number of questions that wait for a list to be read, or for other resolvers.",
-        _if_served(lambda daemon: [((), daemon.dns.waiting)]),
+        _if_served(lambda daemon: [((), daemon.readers.dns.waiting)]),
     ),
     Metric(
         "txmirror_dns_duration_seconds",

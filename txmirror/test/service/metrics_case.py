@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.testing import StringTransport
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from txmirror.service import Daemon, make_metrics_root
@@ -33,10 +33,10 @@ def parse_response(received: bytes) -> Response:
 
 class MetricsTestCase(DaemonTestCase):
     def begin(
-        self, root: Daemon | Resource, path: str, method: str = "GET", accept: str | None = None
+        self, root: Daemon | IResource, path: str, method: str = "GET", accept: str | None = None
     ) -> tuple[Any, StringTransport]:
         """Send a request without waiting, and return the protocol and its transport."""
-        resource = root if isinstance(root, Resource) else make_metrics_root(root)
+        resource = make_metrics_root(root) if isinstance(root, Daemon) else root
         protocol: Any = Site(resource, reactor=self.reactor, timeout=None).buildProtocol(None)
         protocol.timeOut = None
         transport = StringTransport()
@@ -45,7 +45,7 @@ class MetricsTestCase(DaemonTestCase):
         protocol.dataReceived(f"{method} {path} HTTP/1.0\r\nHost: localhost\r\n{more}\r\n".encode())
         return protocol, transport
 
-    def read(self, root: Daemon | Resource, path: str, method: str = "GET", accept: str | None = None) -> Response:
+    def read(self, root: Daemon | IResource, path: str, method: str = "GET", accept: str | None = None) -> Response:
         """Send a request, and return the response."""
         _, transport = self.begin(root, path, method, accept)
         self.reactor.settle()

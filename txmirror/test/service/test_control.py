@@ -75,13 +75,13 @@ class ReadTests(ControlTestCase):
         daemon = self.daemon(service("web"), service("db", checks=0))
         daemon.supervisor.push("web", "c0", Status.WARN, "slow\nvery slow")
         self.reactor.settle()
-        _, answer = self.request(daemon, "GET", "/v1/services")
+        _, answer = self.request(daemon, "GET", "/v1/daemon")
         web, db = answer["services"]
         self.assertEqual((web["id"], web["condition"], web["health"]), ("web", "registered", "warn"))
         self.assertEqual(web["checks"][0]["output"], "slow")
         self.assertEqual(db["checks"], [])
         self.assertNotIn("transitions", web)
-        _, whole = self.request(daemon, "GET", "/v1/services/web")
+        _, whole = self.request(daemon, "GET", "/v1/daemon/services/web")
         self.assertEqual(whole["checks"][0]["output"], "slow\nvery slow")
         self.assertEqual([each["after"] for each in whole["transitions"]], ["undecided", "registering", "registered"])
         self.assertIsNone(whole["owner"])
@@ -93,13 +93,13 @@ class ReadTests(ControlTestCase):
         client.create("/services", b"")
         client.create("/services/web:1", b"theirs", ephemeral=True)
         daemon = self.daemon(service("web", checks=0))
-        _, answer = self.request(daemon, "GET", "/v1/services/web")
+        _, answer = self.request(daemon, "GET", "/v1/daemon/services/web")
         self.assertEqual(answer["condition"], "blocked")
         self.assertEqual(int(answer["owner"], 16), client.session_id)
         # While ZooKeeper is out of reach, the answer does not wait for it.
         self.server.stop_listening()
         self.reactor.settle()
-        _, answer = self.request(daemon, "GET", "/v1/services/web")
+        _, answer = self.request(daemon, "GET", "/v1/daemon/services/web")
         self.assertEqual(answer["condition"], "registering")
 
     def test_id_with_slashes(self) -> None:
@@ -110,7 +110,7 @@ class ReadTests(ControlTestCase):
         daemon.startService()
         self.running.append(daemon)
         self.reactor.settle()
-        status, answer = self.request(daemon, "GET", "/v1/services/%2Fservices%2Fweb%3A1")
+        status, answer = self.request(daemon, "GET", "/v1/daemon/services/%2Fservices%2Fweb%3A1")
         self.assertEqual((status, answer["condition"]), (200, "registered"))
 
 
@@ -118,7 +118,7 @@ class ChangeTests(ControlTestCase):
     def test_push(self) -> None:
         """A ttl check is pushed."""
         daemon = self.daemon(service("web"))
-        path = "/v1/services/web/checks/c0"
+        path = "/v1/daemon/services/web/checks/c0"
         self.assertEqual(self.request(daemon, "PUT", path), (200, {}))
         self.assertEqual(list(self.registered()), ["web"])
         self.request(daemon, "PUT", path, {"status": "fail", "note": "no disk"})
@@ -126,25 +126,25 @@ class ChangeTests(ControlTestCase):
         self.assertIn("no disk", daemon.supervisor.services["web"].why())
         for body in ({"status": "bad"}, {"note": 3}, {"state": "ok"}):
             self.assertEqual(self.request(daemon, "PUT", path, body)[0], 400)
-        self.assertEqual(self.request(daemon, "PUT", "/v1/services/web/checks/c1")[0], 404)
-        self.assertEqual(self.request(daemon, "PUT", "/v1/services/db/checks/c0")[0], 404)
+        self.assertEqual(self.request(daemon, "PUT", "/v1/daemon/services/web/checks/c1")[0], 404)
+        self.assertEqual(self.request(daemon, "PUT", "/v1/daemon/services/db/checks/c0")[0], 404)
 
     def test_maintenance(self) -> None:
         """Maintenance is set and ended, for a service or for all, with an end or without."""
         daemon = self.daemon(service("web", checks=0), service("db", checks=0))
-        status, answer = self.request(daemon, "PUT", "/v1/maintenance/web", {"reason": "disk", "for": 60})
+        status, answer = self.request(daemon, "PUT", "/v1/daemon/maintenance/web", {"reason": "disk", "for": 60})
         self.assertEqual((status, answer["kept"]), (200, False))
         self.assertEqual(answer["maintenance"]["web"]["until"], self.reactor.seconds() + 60)
         self.assertEqual(list(self.registered()), ["db"])
-        self.request(daemon, "PUT", "/v1/maintenance", {"reason": "kernel"})
+        self.request(daemon, "PUT", "/v1/daemon/maintenance", {"reason": "kernel"})
         self.assertEqual(self.registered(), {})
-        self.request(daemon, "DELETE", "/v1/maintenance")
+        self.request(daemon, "DELETE", "/v1/daemon/maintenance")
         self.assertEqual(list(self.registered()), ["db"])
-        self.request(daemon, "DELETE", "/v1/maintenance/web")
+        self.request(daemon, "DELETE", "/v1/daemon/maintenance/web")
         self.assertEqual(list(self.registered()), ["db", "web"])
         # It has ended already.
-        self.assertEqual(self.request(daemon, "DELETE", "/v1/maintenance/web")[0], 200)
-        self.assertEqual(self.request(daemon, "DELETE", "/v1/maintenance/wbe")[0], 404)
+        self.assertEqual(self.request(daemon, "DELETE", "/v1/daemon/maintenance/web")[0], 200)
+        self.assertEqual(self.request(daemon, "DELETE", "/v1/daemon/maintenance/wbe")[0], 404)
 
     def test_invalid_maintenance(self) -> None:
         """Without a reason, or for no service, nothing changes."""
@@ -156,28 +156,28 @@ class ChangeTests(ControlTestCase):
             {"reason": "x", "until": "soon"},
             {"reason": "x", "for": -1},
         ):
-            status, answer = self.request(daemon, "PUT", "/v1/maintenance/web", body)
+            status, answer = self.request(daemon, "PUT", "/v1/daemon/maintenance/web", body)
             self.assertEqual((status, len(answer["errors"])), (400, 1), body)
-        self.assertEqual(self.request(daemon, "PUT", "/v1/maintenance/db", {"reason": "x"})[0], 404)
+        self.assertEqual(self.request(daemon, "PUT", "/v1/daemon/maintenance/db", {"reason": "x"})[0], 404)
         self.assertEqual(list(self.registered()), ["web"])
 
     def test_drain(self) -> None:
         """The answer to a drain comes when all is gone, and the drain is over."""
         daemon = self.daemon(service("web", checks=0, drain="5s"))
-        transport, answer = self.begin(daemon, "PUT", "/v1/drain")
+        transport, answer = self.begin(daemon, "PUT", "/v1/daemon/drain")
         self.assertEqual(self.registered(), {})
         self.reactor.pass_time(4)
         self.assertEqual(transport.value(), b"")
         self.reactor.pass_time(2)
         self.assertEqual(answer(transport), (200, {"drained": True}))
-        self.assertEqual(self.request(daemon, "DELETE", "/v1/drain"), (200, {"drained": False}))
+        self.assertEqual(self.request(daemon, "DELETE", "/v1/daemon/drain"), (200, {"drained": False}))
         self.assertEqual(list(self.registered()), ["web"])
 
     def test_reload(self) -> None:
         """A reload answers with the difference, or with all errors."""
         daemon = self.daemon(service("a", checks=0), service("b", checks=0))
         self.write(service("a", checks=0, drain="3s"), service("c", checks=0))
-        status, answer = self.request(daemon, "PUT", "/v1/reload")
+        status, answer = self.request(daemon, "PUT", "/v1/daemon/reload")
         expected = {
             "added": ["c"],
             "removed": ["b"],
@@ -190,7 +190,7 @@ class ChangeTests(ControlTestCase):
         }
         self.assertEqual((status, answer), (200, expected))
         self.write(service("a", drian=1, prot=2))
-        status, answer = self.request(daemon, "PUT", "/v1/reload")
+        status, answer = self.request(daemon, "PUT", "/v1/daemon/reload")
         self.assertEqual((status, len(answer["errors"])), (422, 2))
         self.assertEqual(list(self.registered()), ["a", "c"])
 
@@ -199,31 +199,30 @@ class RefusalTests(ControlTestCase):
     def test_unknown(self) -> None:
         """Other resources and other methods are refused."""
         daemon = self.daemon(service("web", checks=0))
-        self.assertEqual(self.request(daemon, "GET", "/v1/services/db")[0], 404)
+        self.assertEqual(self.request(daemon, "GET", "/v1/daemon/services/db")[0], 404)
         for path in (
-            "/",
             "/v1",
             "/v2/daemon",
             "/v1/nope",
-            "/v1/services/web/",
-            "/v1/services/web/checks",
-            "/v1/maintenance/a/b",
+            "/v1/daemon/services/web/",
+            "/v1/daemon/services/web/checks",
+            "/v1/daemon/maintenance/a/b",
         ):
             status, answer = self.request(daemon, "GET", path)
             self.assertEqual((path, status, list(answer)), (path, 404, ["errors"]))
-        self.assertEqual(self.request(daemon, "POST", "/v1/reload")[0], 405)
-        self.assertEqual(self.request(daemon, "PUT", "/v1/services")[0], 405)
+        self.assertEqual(self.request(daemon, "POST", "/v1/daemon/reload")[0], 405)
+        self.assertEqual(self.request(daemon, "PUT", "/v1/daemon")[0], 405)
 
     def test_bodies(self) -> None:
         """A body that is not a JSON object, or too long, is refused."""
         daemon = self.daemon(service("web", checks=0))
         for body, expected in ((b"{", 400), (b"[]", 400), (b"[" * 50_000, 400), (b" " * 70_000, 413)):
-            self.assertEqual(self.request(daemon, "PUT", "/v1/maintenance/web", body)[0], expected)
+            self.assertEqual(self.request(daemon, "PUT", "/v1/daemon/maintenance/web", body)[0], expected)
 
     def test_client_gone(self) -> None:
         """A client that does not wait for its answer does no harm."""
         daemon = self.daemon(service("web", checks=0, drain="5s"))
-        self.begin(daemon, "PUT", "/v1/drain")
+        self.begin(daemon, "PUT", "/v1/daemon/drain")
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.reactor.pass_time(10)
         self.assertEqual(self.registered(), {})

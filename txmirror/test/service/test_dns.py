@@ -22,12 +22,12 @@ class DNSTests(MetricsTestCase):
     def start(self, *parts: str) -> Daemon:
         """Start a daemon whose ports of DNS are only noted."""
         daemon = self.daemon(*parts, settle=False)
-        daemon.dns._reactor = self.ports
+        daemon.readers.dns._reactor = self.ports
         return daemon
 
     def ask(self, daemon: Daemon, name: str) -> Any:
         """Return the code, and the records of the answer."""
-        waiting = daemon.dns._responder.respond(ask(name), by_tcp=False)
+        waiting = daemon.readers.dns._responder.respond(ask(name), by_tcp=False)
         self.reactor.settle()
         reply = self.successResultOf(waiting)
         assert reply is not None

@@ -20,7 +20,7 @@ from txmirror import __version__
 from txmirror.checks import Status
 from txmirror.service import METRICS, Daemon, make_root, state_file
 from txmirror.service.clients import client_maker
-from txmirror.service.metrics import make_registry, resources
+from txmirror.service.metrics import make_registry, routes
 from txmirror.service.metrics.definition import Kind
 from txmirror.test.service.case import S, service
 from txmirror.test.service.metrics_case import MetricsTestCase
@@ -270,7 +270,7 @@ class FormatTests(MetricsTestCase):
         """In small pieces the text is the same as in one."""
         whole = {accept: self.read(self.web, "/metrics", accept=accept).text for accept in (None, _OPENMETRICS)}
         self.assertEqual(whole[None].encode(), generate_latest(make_registry(self.web)))
-        self.patch(resources, "_AT_ONCE", 3)
+        self.patch(routes, "_AT_ONCE", 3)
         for accept, text in whole.items():
             self.assertEqual(self.read(self.web, "/metrics", accept=accept).text, text)
 
@@ -306,7 +306,12 @@ class FormatTests(MetricsTestCase):
     def test_control_socket(self) -> None:
         """The control socket has the same pages, and further ones below them are missing."""
         root = make_root(self.web)
-        self.assertEqual(self.read(root, "/metrics").text, self.read(self.web, "/metrics").text)
+
+        def lines(text: str) -> list[str]:
+            # The first request is counted in the second.
+            return [each for each in text.splitlines() if not each.startswith("txmirror_http")]
+
+        self.assertEqual(lines(self.read(root, "/metrics").text), lines(self.read(self.web, "/metrics").text))
         self.assertEqual(self.read(root, "/healthz").status, 200)
         self.assertEqual(self.read(root, "/readyz").status, 503)
         for path in ("/metrics/", "/metrics/x", "/readyz/x"):
@@ -318,13 +323,20 @@ class FormatTests(MetricsTestCase):
         for path in ("/metrics", "/healthz", "/readyz"):
             response = self.read(self.web, path, "HEAD")
             self.assertEqual((response.text, int(response.headers["content-length"]) > 0), ("", True))
-            for method in ("PUT", "POST", "DELETE", "OPTIONS", "NONSENSE"):
+            for method in ("PUT", "POST", "DELETE"):
                 response = self.read(self.web, path, method)
                 self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
+            for method in ("OPTIONS", "NONSENSE"):
+                self.assertEqual(self.read(self.web, path, method).status, 501)
 
     def test_no_control(self) -> None:
         """Without the control socket, nothing of it is there."""
-        for method, path in (("GET", "/"), ("GET", "/v1/daemon"), ("PUT", "/v1/drain"), ("PUT", "/v1/reload")):
+        for method, path in (
+            ("GET", "/"),
+            ("GET", "/v1/daemon"),
+            ("PUT", "/v1/daemon/drain"),
+            ("PUT", "/v1/daemon/reload"),
+        ):
             self.assertEqual(self.read(self.web, path, method).status, 404)
         self.assertFalse(self.web.supervisor.drained)
 
@@ -404,5 +416,6 @@ class NameTests(SynchronousTestCase):
             "operation",
             "file",
             "code",
+            "route",
         }
         self.assertEqual(labels, known)

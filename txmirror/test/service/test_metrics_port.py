@@ -81,7 +81,7 @@ class PortTests(PortTestCase):
         self.assertIn('txmirror_services{condition="registering"} 1.0\n', response.text)
         self.assertEqual(self.ask("GET", "/healthz").status, 200)
         self.assertEqual(self.ask("GET", "/readyz").status, 503)
-        self.assertEqual(self.ask("PUT", "/v1/drain").status, 404)
+        self.assertEqual(self.ask("PUT", "/v1/daemon/drain").status, 404)
         self.assertEqual(self.ask("POST", "/metrics").status, 405)
         self.assertFalse(self.web.supervisor.drained)
         stopped = metrics.stopService()

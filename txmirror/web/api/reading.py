@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.python.failure import Failure
 
-from txmirror.errors import NoAuthException, ReplyTooLargeException, ZooServerProblem
+from txmirror.errors import NoAuthException, ReplyTooLargeException, ZooKeeperException, ZooServerProblem
 from txmirror.mirror import Mirror
 from txmirror.web.api.freshness import RETRY, Readers
 from txmirror.web.api.nodes import NodeView
@@ -18,6 +19,8 @@ from txmirror.web.calls import InvalidRequest
 
 #: The time limit for reading a znode, in seconds.
 _TIMEOUT: Final = 5.0
+#: The longest wait for a session that is just being opened, in seconds.
+_OPENING: Final = 2.0
 #: A longer list of children is not even asked for: it comes whole, in one reply.
 _MOST_ASKED: Final = 50_000
 #: The most znodes that are kept, and the longest data and list of children of one of them.
@@ -46,6 +49,8 @@ class NodeReader:
         mirror = self._readers.mirror
         if mirror is None:
             raise InvalidRequest("there is no session with ZooKeeper yet", status=503, headers=RETRY)
+        if not mirror.client.session_id:
+            await _wait_for_session(mirror)
         if not mirror.is_connected():
             return self._recall(mirror, path)
         self._kept.pop((mirror, path), None)
@@ -77,6 +82,13 @@ class NodeReader:
             raise InvalidRequest("ZooKeeper is out of reach, and the znode is not known", status=503, headers=RETRY)
         view, read_at = kept
         return attrs.evolve(view, age=max(0.0, mirror.reactor.seconds() - read_at))
+
+
+async def _wait_for_session(mirror: Mirror) -> None:
+    """Wait until there is a session, for a short time: the session may be opened for this request."""
+    # It fails if there is none yet, or there will be none.
+    with contextlib.suppress(DeferredTimeout, ZooKeeperException):
+        await mirror.connect().addTimeout(_OPENING, mirror.reactor)
 
 
 async def _ask(mirror: Mirror, path: str) -> NodeView:

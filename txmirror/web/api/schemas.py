@@ -1,4 +1,7 @@
-"""The JSON Schemas of all bodies of requests and answers, by their names in the OpenAPI description."""
+"""The JSON Schemas of all bodies of requests and answers, by their names in the OpenAPI description.
+
+It has more than 350 lines, because it is one table.
+"""
 
 from __future__ import annotations
 
@@ -158,6 +161,13 @@ _LOCAL: Final[Schema] = {
     "checks": array(ref("Check")),
 }
 
+_SERVER: Final[Schema] = {
+    "address": TEXT,
+    "listening": FLAG,
+    "problem": about(nullable(TEXT), "why it does not listen"),
+    "replies": COUNT,
+}
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Errors": record("Why a request is refused.", {"errors": array(TEXT, minItems=1)}),
     "Empty": record("Nothing more to say.", {}),
@@ -289,8 +299,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "files": array(TEXT),
             "output_files": array(ref("OutputFile")),
             "summary": about(TEXT, "the state in one sentence"),
+            "readers": ref("Servers"),
             "services": array(ref("LocalService")),
             "zookeeper": ref("Connection"),
+        },
+    ),
+    "Servers": record(
+        "The servers for readers.",
+        {
+            "http": about(nullable(record("HTTP.", {**_SERVER, "streams": COUNT})), "null if it is not configured"),
+            "dns": about(nullable(record("DNS.", _SERVER)), "null if it is not configured"),
+            "refused": about(FLAG, "true if ZooKeeper accepts no session without credentials for them"),
         },
     ),
     "Connection": record(
@@ -334,6 +353,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "unchanged": array(TEXT),
             "output_files": array(TEXT),
             "dns": array(TEXT),
+            "http": array(TEXT),
             "restart": array(TEXT),
         },
     ),

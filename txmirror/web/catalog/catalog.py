@@ -157,6 +157,11 @@ class Catalog:
         return self._reason
 
     @property
+    def waiting(self) -> int:
+        """The number of waits for a change."""
+        return len(self._waiting)
+
+    @property
     def services(self) -> Mapping[str, CatalogService]:
         """The services by name, in no particular order. It is live."""
         return MappingProxyType(self._services)

@@ -153,6 +153,7 @@ class Listener(Service):
     :param reactor: a provider of ``IReactorTime``, and of ``IReactorTCP`` or ``IReactorUNIX``.
     :param connections: the most connections at a time. Further ones are closed.
     :param listening: called with the address each time that it listens, to log it.
+    :ivar problem: the reason why it does not listen; None if it does, or was not started.
     """
 
     _log = Logger()
@@ -176,6 +177,7 @@ class Listener(Service):
         self._listening = listening
         self._port: IListeningPort | None = None
         self._failed = False
+        self.problem: str | None = None
         self._again = RetryTimer(reactor, self._listen, first=_FIRST, longest=_LONGEST)
 
     @property
@@ -194,18 +196,19 @@ class Listener(Service):
             self._port = self._address.listen(self._limit, self._reactor)
         except (OSError, CannotListenError, ValueError, ImportError) as error:
             self._limit.doStop()
+            cause = getattr(error, "socketError", error)
+            self.problem = getattr(cause, "strerror", None) or str(cause)
             if not self._failed:
                 self._failed = True
-                cause = getattr(error, "socketError", error)
                 self._log.error(
                     "{name} cannot be reached at {address}: {reason}. All else goes on, and this is tried again.",
                     name=self._name,
                     address=self._address.describe(None),
-                    reason=getattr(cause, "strerror", None) or str(cause),
+                    reason=self.problem,
                 )
             self._again.start()
         else:
-            self._failed = False
+            self._failed, self.problem = False, None
             self._listening(self._address.describe(self._port))
 
     def stopService(self) -> Deferred[None]:

@@ -1,0 +1,91 @@
+"""The servers for readers, HTTP and DNS: each with its settings, and the mirror that its readers may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from txmirror.configuration import Configuration, HTTPServer
+from txmirror.dns import DNSService
+from txmirror.interfaces import IZooKeeperClient
+from txmirror.mirror import Mirror
+from txmirror.service.counts import ReplyCounts
+from txmirror.service.http import HTTPService
+from txmirror.service.mirrors import MirrorSource, OwnMirror, ReadingSession
+from txmirror.service.naming import apply_dns
+from txmirror.service.web_contents import WebContents
+
+
+class Readers:
+    """Serves readers by HTTP and DNS.
+
+    If the daemon has credentials, they read by a session without them, unless ``credentials = true`` is set for one of the servers.
+
+    :param make_client: makes a client without credentials.
+    :param counts: counts the replies of DNS.
+    :param reactor: the reactor.
+    :ivar web: the contents of the web application.
+    :ivar http: the HTTP server, a service.
+    :ivar dns: the DNS server, a service.
+    :ivar session: the session without credentials.
+    """
+
+    def __init__(self, make_client: Callable[[], IZooKeeperClient], counts: ReplyCounts, reactor: Any) -> None:
+        self._own = OwnMirror()
+        self.session = ReadingSession(make_client, self._is_connected, reactor)
+        self.web = WebContents(reactor)
+        self.http = HTTPService(reactor)
+        self.dns = DNSService(replied=counts.dns_replied, reactor=reactor)
+        self._dns_source: MirrorSource | None = None
+
+    def apply(self, configuration: Configuration) -> None:
+        """Serve by this configuration from now on."""
+        # Without [http], the control socket shows the same.
+        http, dns = configuration.http or HTTPServer(), configuration.dns
+        identifies = configuration.zookeeper.access.identifies
+
+        def choose(*, credentials: bool) -> MirrorSource:
+            return self.session if identifies and not credentials else self._own
+
+        self.web.apply(choose(credentials=http.credentials), http.root, http.streams)
+        self.http.apply(configuration.http)
+        self._let_dns_read(None if dns is None else choose(credentials=dns.credentials))
+        apply_dns(dns, self.dns)
+
+    def use(self, mirror: Mirror) -> None:
+        """Read by this mirror, the daemon's own, from now on."""
+        self._own.mirror = mirror
+        if self._dns_source is self._own:
+            self.dns.use(mirror)
+
+    def start(self) -> None:
+        """Begin to listen. It never fails."""
+        self.http.startService()
+        self.dns.startService()
+
+    def stop(self) -> Deferred[Any]:
+        """End all answers, and stop listening.
+
+        :returns: fires then, in a bounded time; it never fails.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        # Streams end before their port, so that their clients see the end.
+        self.web.finish()
+        await gatherResults([self.http.stopService(), self.dns.stopService()])
+        self._let_dns_read(None)
+        await self.session.when_closed()
+
+    def _let_dns_read(self, source: MirrorSource | None) -> None:
+        former, self._dns_source = self._dns_source, source
+        if source is former:
+            return
+        self.dns.use(None if source is None else source.acquire())
+        if former is not None:
+            former.release()
+
+    def _is_connected(self) -> bool:
+        return self._own.mirror is not None and self._own.mirror.is_connected()

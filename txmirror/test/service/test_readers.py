@@ -1,0 +1,329 @@
+"""The servers for readers: what they show by which session, reloads, and the stop."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import StringTransport
+from twisted.names import dns
+from twisted.python.failure import Failure
+
+from txmirror.client import ZooKeeperClient
+from txmirror.dns import service as dns_service
+from txmirror.service import Daemon, make_root
+from txmirror.service.event_states import EventStates
+from txmirror.test.dns.case import ask, decode, show
+from txmirror.test.service.case import DaemonTestCase, service
+from txmirror.types import ACL, READ_ACL, digest_acl
+from txmirror.web.site import AccessRules, AccessSite
+
+_ACCESS = '[zookeeper.access]\nusername = "app"\npassword_file = "password"\n'
+
+
+class ReadersTestCase(DaemonTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server.listen(2181)
+        password = self.folder / "password"
+        password.write_text("secret-word")
+        password.chmod(0o600)
+        self.protocols: list[Any] = []
+        # The reactor in memory has no datagrams.
+        self.patch(dns_service._Listener, "listen", lambda _: None)
+
+    def tearDown(self) -> None:
+        self.lose_all()
+        super().tearDown()
+
+    def lose_all(self) -> None:
+        """Let the connections of all clients go."""
+        for protocol in self.protocols:
+            protocol.connectionLost(Failure(ConnectionLost()))
+        self.protocols.clear()
+
+    def daemon(self, *parts: str, settle: bool = True, **keys: Any) -> Daemon:
+        daemon = super().daemon(*parts, settle=settle, **keys)
+        states = EventStates(daemon, self.reactor)
+        states.start()
+        self.addCleanup(states.stop)
+        daemon.readers.http.serve(make_root(daemon))
+        return daemon
+
+    def add(self, path: str, acl: tuple[ACL, ...] = READ_ACL, data: bytes = b"") -> None:
+        """Create a znode as the user of the daemon."""
+        client = self.clients[0] if self.clients else self.client()
+        added = client.add_auth("digest", b"app:secret-word")
+        created = client.create(path, data, acl=(digest_acl("app", "secret-word"), *acl))
+        self.reactor.settle()
+        self.successResultOf(added)
+        self.successResultOf(created)
+
+    def begin(self, daemon: Daemon, path: str, method: str = "GET", **headers: str) -> StringTransport:
+        """Send a request, and return the transport of its answer."""
+        site = AccessSite(make_root(daemon), AccessRules(hosts=None, changing=True), reactor=self.reactor)
+        protocol: Any = site.buildProtocol(None)
+        transport = StringTransport()
+        self.protocols.append(protocol)
+        protocol.makeConnection(transport)
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        protocol.dataReceived(f"{method} {path} HTTP/1.0\r\nHost: localhost\r\n{more}\r\n".encode())
+        self.reactor.settle()
+        return transport
+
+    def get(self, daemon: Daemon, path: str) -> tuple[int, Any]:
+        """Return the status and the value of JSON of an answer."""
+        received, _, content = self.begin(daemon, path).value().partition(b"\r\n\r\n")
+        return int(received.split()[1]), json.loads(content)
+
+    def names(self, daemon: Daemon) -> list[str]:
+        """Return the names of all services by HTTP."""
+        status, found = self.get(daemon, "/v1/services")
+        self.assertEqual(status, 200, found)
+        return [each["name"] for each in found["services"]]
+
+    def resolve(self, daemon: Daemon, name: str) -> Any:
+        """Return the code, and the records of the answer by DNS."""
+        waiting = daemon.readers.dns._responder.respond(ask(name), by_tcp=False)
+        # A list that cannot be read is waited for.
+        self.reactor.pass_time(2.5)
+        reply = self.successResultOf(waiting)
+        assert reply is not None
+        return decode(reply).rCode, show(decode(reply).answers)
+
+    def sessions(self) -> int:
+        """Return the number of sessions at the server."""
+        return len(self.server.state.sessions.live)  # type: ignore[attr-defined]
+
+
+class CredentialsTests(ReadersTestCase):
+    """A znode that only the daemon may read is not shown, unless that is said."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.add("/services")
+        self.add("/services/open")
+        self.add("/services/secret", ())
+        self.add("/services/open/10.0.0.1:80")
+        self.add("/services/secret/10.0.0.2:80", ())
+
+    def start(self, *tables: str) -> Daemon:
+        return self.daemon(*tables, zookeeper=_ACCESS)
+
+    def test_hidden(self) -> None:
+        """By default, readers see only what everybody may read, by HTTP and DNS."""
+        daemon = self.start('[dns]\nlisten = "127.0.0.1:1"')
+        self.assertEqual(self.resolve(daemon, "open.service.mirror"), (dns.OK, ["open.service.mirror 10.0.0.1"]))
+        _, records = self.resolve(daemon, "secret.service.mirror")
+        self.assertEqual(records, [])
+        status, found = self.get(daemon, "/v1/services/secret")
+        self.assertIn(status, (403, 200))
+        self.assertNotIn("10.0.0.2", json.dumps(found))
+        self.assertEqual(self.get(daemon, "/v1/nodes/services/secret")[0], 403)
+        self.assertEqual(self.get(daemon, "/v1/nodes/services/open")[0], 200)
+        self.assertNotIn(b"10.0.0.2", self.begin(daemon, "/v1/events").value())
+        self.assertNotIn(b"10.0.0.2", self.begin(daemon, "/").value())
+
+    def test_shown(self) -> None:
+        """With credentials = true, they see all that the daemon may read; a reload switches that, for each server by itself."""
+        daemon = self.start('[http]\ncredentials = true\nlisten = "127.0.0.1:1"', '[dns]\nlisten = "127.0.0.1:2"')
+        self.assertEqual(self.get(daemon, "/v1/nodes/services/secret")[0], 200)
+        self.assertEqual(self.resolve(daemon, "secret.service.mirror")[1], [])
+        stream = self.begin(daemon, "/v1/events")
+        self.assertIn(b"10.0.0.2", stream.value())
+        self.write(
+            '[http]\nlisten = "127.0.0.1:1"', '[dns]\ncredentials = true\nlisten = "127.0.0.1:2"', zookeeper=_ACCESS
+        )
+        self.successResultOf(daemon.reload())
+        self.reactor.pass_time(1)
+        # The stream has ended, and its client connects again.
+        self.assertTrue(stream.disconnecting)
+        self.assertEqual(self.get(daemon, "/v1/nodes/services/secret")[0], 403)
+        self.assertEqual(self.resolve(daemon, "secret.service.mirror")[1], ["secret.service.mirror 10.0.0.2"])
+
+    def test_one_session(self) -> None:
+        """The session without credentials is opened at the first use, shared, and closed when it is no longer used."""
+        daemon = self.start()
+        own = daemon.registrations.session
+        assert own is not None
+        self.assertIsNone(daemon.readers.session.mirror)
+        self.names(daemon)
+        mirror = daemon.readers.session.mirror
+        assert mirror is not None and mirror is not own.mirror
+        self.write("[dns]", zookeeper=_ACCESS)
+        self.successResultOf(daemon.reload())
+        self.assertIs(daemon.readers.session.mirror, mirror)
+        self.write(zookeeper=_ACCESS)
+        self.successResultOf(daemon.reload())
+        self.assertIs(daemon.readers.session.mirror, mirror)
+        self.reactor.pass_time(1000)
+        self.assertIsNone(daemon.readers.session.mirror)
+        self.assertEqual(mirror.client.session_id, 0)
+        self.assertEqual(self.names(daemon), ["open", "secret"])
+
+    def test_stream_holds(self) -> None:
+        """While somebody follows the events, the session stays."""
+        daemon = self.start()
+        stream = self.begin(daemon, "/v1/events")
+        self.reactor.pass_time(2000)
+        self.assertIsNotNone(daemon.readers.session.mirror)
+        self.assertFalse(stream.disconnecting)
+
+    def test_expired(self) -> None:
+        """The session expires, and the readers get another one."""
+        daemon = self.start()
+        self.names(daemon)
+        mirror = daemon.readers.session.mirror
+        assert mirror is not None
+        before = mirror.client.session_id
+        self.server.expire_session(before)
+        self.reactor.pass_time(5)
+        self.assertNotEqual(mirror.client.session_id, before)
+        self.add("/services/new")
+        self.reactor.pass_time(1)
+        self.assertIn("new", self.names(daemon))
+
+    def test_stop_at_any_time(self) -> None:
+        """The stop closes the session, also one that is not open yet, or is being closed."""
+        for seconds in (None, 0.0, 3.0, 903.0):
+            daemon = self.start("[dns]") if seconds == 3.0 else self.start()
+            if seconds is not None:
+                self.begin(daemon, "/v1/services")
+                self.reactor.pass_time(seconds)
+            self.end(daemon, 6)
+            self.assertIsNone(daemon.readers.session.mirror)
+
+    def test_out_of_reach(self) -> None:
+        """While ZooKeeper is away, the stop is bounded all the same, and nobody is blamed."""
+        daemon = self.start("[dns]")
+        self.names(daemon)
+        self.server.stop()
+        self.reactor.pass_time(60)
+        self.assertEqual(self.log.about("accepts no session without credentials"), [])
+        self.end(daemon, 40)
+
+    def test_refused(self) -> None:
+        """If ZooKeeper accepts only sessions with credentials, that is logged once, with the key that helps."""
+        made: list[ZooKeeperClient] = []
+
+        def make() -> ZooKeeperClient:
+            # Nobody listens there.
+            made.append(ZooKeeperClient("127.0.0.1:1", reactor=self.reactor))
+            return made[-1]
+
+        daemon = self.start()
+        daemon.readers.session._make_client = make
+        self.begin(daemon, "/v1/services")
+        self.reactor.pass_time(60)
+        (line,) = self.log.about("accepts no session without credentials")
+        self.assertIn("Set credentials = true in [http] and [dns]", line)
+        self.assertTrue(self.get(daemon, "/v1/daemon")[1]["readers"]["refused"])
+
+
+class WithoutCredentialsTests(ReadersTestCase):
+    def test_own_session(self) -> None:
+        """Without credentials, readers read by the daemon's session."""
+        daemon = self.daemon(service("10.0.0.1", checks=0), '[http]\nroot = "/"\nlisten = "127.0.0.1:1"')
+        self.reactor.pass_time(1)
+        self.assertEqual(self.names(daemon), ["services", "zookeeper"])
+        self.assertIsNone(daemon.readers.session.mirror)
+
+    def test_before_the_session(self) -> None:
+        """Before the daemon has a session, the answer is 503; a stream too."""
+        daemon = self.daemon(settle=False)
+        daemon.readers._own.mirror = None
+        for path in ("/v1/services", "/v1/nodes/services", "/v1/events"):
+            status, found = self.get(daemon, path)
+            self.assertEqual((status, len(found["errors"])), (503, 1), path)
+        self.assertIn(b" 200 ", self.begin(daemon, "/").value())
+
+    def test_stop(self) -> None:
+        """In a stop, streams and waits end, what was known is still answered, and the port closes with the rest."""
+        daemon = self.daemon(service("web", checks=0, drain=5))
+        self.reactor.pass_time(1)
+        stream = self.begin(daemon, "/v1/events")
+        _, found = self.get(daemon, "/v1/services")
+        waiting = self.begin(daemon, f"/v1/services?index={found['index']}&wait=10m")
+        self.assertEqual(waiting.value(), b"")
+        stopped: Deferred[None] = daemon.stopService()
+        self.running.remove(daemon)
+        self.reactor.pass_time(1)
+        self.assertIn(b'"stopping": true', stream.value().replace(b'"stopping":true', b'"stopping": true'))
+        self.reactor.pass_time(10)
+        self.successResultOf(stopped)
+        self.assertTrue(stream.disconnecting)
+        self.assertIn(b" 200 ", waiting.value())
+        status, found = self.get(daemon, "/v1/services")
+        self.assertEqual((status, found["stale"]), (200, True))
+        self.assertEqual(self.get(daemon, "/v1/events")[0], 503)
+
+
+class StateTests(ReadersTestCase):
+    """The states in the stream of events."""
+
+    def test_states(self) -> None:
+        """The snapshot has the daemon and ZooKeeper; a change follows within a second, and no event without one."""
+        daemon = self.daemon(service("web"))
+        self.reactor.pass_time(1)
+        stream = self.begin(daemon, "/v1/events")
+        text = stream.value()
+        self.assertIn(b'"topic": "daemon"'.replace(b": ", b":"), text.replace(b": ", b":"))
+        self.assertIn(b'"topic":"zookeeper"', text.replace(b": ", b":"))
+        self.reactor.pass_time(3)
+        stream.clear()
+        self.push(daemon, "web")
+        self.reactor.pass_time(1.1)
+        changed = stream.value().replace(b": ", b":")
+        self.assertEqual(changed.count(b'"topic":"daemon"'), 1, changed)
+        self.assertIn(b'"condition":"registered"', changed)
+        self.assertEqual(self.get(daemon, "/v1/daemon")[1]["services"][0]["condition"], "registered")
+        self.lose_all()
+        self.reactor.pass_time(2)
+        self.assertEqual(daemon.readers.web.streams, 0)
+
+    def test_outages(self) -> None:
+        """An outage is described with its times and its reason, and ends."""
+        daemon = self.daemon()
+        self.reactor.pass_time(1)
+        self.assertEqual(self.get(daemon, "/v1/daemon")[1]["zookeeper"]["outages"], [])
+        self.server.drop_connections()
+        self.reactor.pass_time(3)
+        found = self.get(daemon, "/v1/daemon")[1]["zookeeper"]
+        (outage,) = found["outages"]
+        self.assertEqual(outage["reason"], "the connection was lost")
+        self.assertIsNotNone(outage["ended"])
+        self.assertEqual((found["connected"], found["stale"], found["age"]), (True, False, 0.0))
+        self.assertEqual(found["server"], "127.0.0.1:2181")
+        self.assertIsNotNone(found["latency"])
+
+
+class MetricsTests(ReadersTestCase):
+    def test_http(self) -> None:
+        """Answers are counted by their routes and statuses; streams and waits while they are open."""
+        daemon = self.daemon(service("web", checks=0), '[http]\nlisten = "127.0.0.1:1"')
+        self.reactor.pass_time(1)
+        _, found = self.get(daemon, "/v1/services")
+        self.get(daemon, "/v1/services/nope")
+        self.begin(daemon, "/v1/nope")
+        self.begin(daemon, "/v1/daemon", "POST")
+        self.begin(daemon, "/v1/events")
+        self.begin(daemon, f"/v1/services?index={found['index']}&wait=10m")
+        text = self.begin(daemon, "/metrics").value().decode()
+        for line in (
+            'txmirror_http_replies_total{route="/v1/services",status="200"} 1.0',
+            'txmirror_http_replies_total{route="/v1/services/<name>",status="404"} 1.0',
+            'txmirror_http_replies_total{route="none",status="404"} 1.0',
+            'txmirror_http_replies_total{route="none",status="405"} 1.0',
+            'txmirror_http_replies_total{route="/v1/events",status="200"} 1.0',
+            "txmirror_http_streams 1.0",
+            "txmirror_http_waiting 1.0",
+            "txmirror_http_listening 1.0",
+            "txmirror_http_duration_seconds_count 5.0",
+        ):
+            self.assertIn(f"{line}\n", text)
+        self.lose_all()
+        text = self.begin(daemon, "/metrics").value().decode()
+        self.assertIn("txmirror_http_streams 0.0\n", text)
+        self.assertIn("txmirror_http_waiting 0.0\n", text)
