@@ -113,6 +113,11 @@ class ZooKeeperClient(Wrapper[_Client]):
         return self.wrapped.session_id
 
     @property
+    def server(self) -> str:
+        """The server of the connection, ``host:port``; without a connection, that of the latest attempt."""
+        return self.wrapped.server
+
+    @property
     def session_timeout(self) -> float:
         """The session's timeout in seconds: as negotiated, or as requested before that."""
         return self.wrapped.session_timeout
