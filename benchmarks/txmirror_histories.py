@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from history_workloads import WORKLOADS, Run, arguments
+from history_workloads import QUEUE, WORKLOADS, Run, arguments
 from recording import Log
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
@@ -20,12 +21,14 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Mirror
-from txmirror.recipes import Lock
+from txmirror.recipes import Lock, Queue
 from txmirror.registry import ServiceRegistry
 from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
 from txmirror.testing.history.calls import Part
 from txmirror.types import ZnodeStat
 
+#: The session timeout in seconds, for which a take waits for the servers.
+TIMEOUT = 10.0
 REFUSALS = {
     BadVersionException: Refusal.BAD_VERSION,
     NoNodeException: Refusal.NO_NODE,
@@ -44,6 +47,7 @@ class Adapter:
     def __init__(self, reactor: Any, client: ZooKeeperClient) -> None:
         self._reactor = reactor
         self._client = client
+        self._queue = Queue(client, QUEUE)
         self._registry: ServiceRegistry | None = None
 
     def session(self) -> int:
@@ -110,6 +114,16 @@ class Adapter:
                 continue
             return total
 
+    async def put(self, path: str, item: str) -> None:
+        await self._queue.put(item.encode())
+
+    async def take(self, path: str) -> str | None:
+        begin = time.monotonic()
+        item = await self._queue.get(wait=0)
+        if item is None and time.monotonic() - begin > TIMEOUT * 0.9:
+            raise TimeoutError("no answer came in time: the queue need not be empty")
+        return None if item is None else item.decode()
+
     def lock(self, path: str) -> OurLock:
         return OurLock(Lock(self._client, path))
 
@@ -136,7 +150,7 @@ class OurLock:
 async def main(reactor: Any, *argv: str) -> None:
     """Run the workloads."""
     servers, name, seed, until, workloads, path = arguments(list(argv))
-    client = ZooKeeperClient(servers, session_timeout=10)
+    client = ZooKeeperClient(servers, session_timeout=TIMEOUT)
     await client.connect()
     run = Run(Adapter(reactor, client), Log(name, path), seed, until)
     await gatherResults([Deferred.fromCoroutine(WORKLOADS[each](run)) for each in workloads], consumeErrors=True)
