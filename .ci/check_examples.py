@@ -25,6 +25,14 @@ NAMES = {
         ["from typing import Any", "from txmirror.client import ZooKeeperClient"],
         ["client: ZooKeeperClient", "changed: Any", "report: Any", "sweep: Any"],
     ),
+    "docs/recipes.rst": (
+        [
+            "from typing import Any",
+            "from txmirror.client import ZooKeeperClient",
+            "from txmirror.recipes import Election",
+        ],
+        ["client: ZooKeeperClient", "election: Election", "sweeper: Any", "database: Any", "text: str"],
+    ),
 }
 #: A program in Python 2.
 NOT_CHECKED = {"old_program.py"}

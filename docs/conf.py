@@ -17,6 +17,7 @@ extensions = [
     "keys",
     "metrics_table",
     "routes_table",
+    "shared_paths",
 ]
 graphviz_output_format = "svg"
 exclude_patterns = ["_build"]

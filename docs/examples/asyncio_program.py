@@ -41,7 +41,7 @@ async def main(servers: str = "localhost:2181") -> None:
             await asyncio.sleep(0.01)  # the leader's function is a coroutine of asyncio too
             return "swept"
 
-        print("the leader has", await aio.Election(mirror, "/election/sweeper").lead(sweep))
+        print("the leader has", await aio.Election(mirror, "/election/sweeper").run(sweep))
 
         async with aio.ServiceRegistry(mirror=mirror) as registry:
             await registry.set_node("/services/web/a:80", {"zone": "b"})

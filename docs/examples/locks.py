@@ -39,7 +39,7 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     async def sweep() -> str:
         return "swept"
 
-    print("the leader has", await Election(here, "/election/sweeper", name="here", reactor=reactor).lead(sweep))
+    print("the leader has", await Election(here, "/election/sweeper", name="here", reactor=reactor).run(sweep))
 
     await here.close()
     await there.close()

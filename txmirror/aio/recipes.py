@@ -95,9 +95,25 @@ class Lock(Acquirable[deferring.Lock]):
     _kind = deferring.Lock
 
     def __init__(
-        self, client: ZooKeeperClient | Mirror, path: str, *, name: str = "", acl: Sequence[ACL] | None = None
+        self,
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        name: str = "",
+        acl: Sequence[ACL] | None = None,
+        style: str = "kazoo",
+        extra_lock_patterns: Sequence[str] = (),
     ) -> None:
-        super().__init__(self._kind(client.wrapped, path, name=name, acl=acl, reactor=current_reactor()))
+        lock = self._kind(
+            client.wrapped,
+            path,
+            name=name,
+            acl=acl,
+            style=style,
+            extra_lock_patterns=extra_lock_patterns,
+            reactor=current_reactor(),
+        )
+        super().__init__(lock)
 
     contenders = awaitable(deferring.Lock.contenders)
 
@@ -143,6 +159,43 @@ class Semaphore(Acquirable[deferring.Semaphore]):
     holders = awaitable(deferring.Semaphore.holders)
 
 
+class Leadership:
+    """:class:`txmirror.recipes.Leadership` for asyncio.
+
+    :param wrapped: the object for Twisted.
+    :param loop: the running event loop.
+    """
+
+    def __init__(self, wrapped: deferring.Leadership, loop: asyncio.AbstractEventLoop) -> None:
+        self._wrapped = wrapped
+        self._loop = loop
+
+    def __bool__(self) -> bool:
+        return bool(self._wrapped)
+
+    def __aiter__(self) -> LeadershipChanges:
+        """Stand for election. See :class:`txmirror.recipes.Leadership`."""
+        return LeadershipChanges(self._wrapped, self._loop)
+
+
+class LeadershipChanges:
+    """One iteration over the changes.
+
+    :param leadership: the object for Twisted.
+    :param loop: the running event loop.
+    """
+
+    def __init__(self, leadership: deferring.Leadership, loop: asyncio.AbstractEventLoop) -> None:
+        self._changes = leadership.__aiter__()
+        self._loop = loop
+
+    def __aiter__(self) -> LeadershipChanges:
+        return self
+
+    def __anext__(self) -> Call[bool]:
+        return Call(self._changes.__anext__(), self._loop)
+
+
 class Election(Wrapper[deferring.Election]):
     """:class:`txmirror.recipes.Election` for asyncio: the same parameters, but for the reactor, and the same methods.
 
@@ -151,35 +204,51 @@ class Election(Wrapper[deferring.Election]):
     """
 
     def __init__(
-        self, client: ZooKeeperClient | Mirror, path: str, *, name: str = "", acl: Sequence[ACL] | None = None
+        self,
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        name: str = "",
+        acl: Sequence[ACL] | None = None,
+        style: str = "kazoo",
+        extra_lock_patterns: Sequence[str] = (),
     ) -> None:
-        super().__init__(deferring.Election(client.wrapped, path, name=name, acl=acl, reactor=current_reactor()))
+        election = deferring.Election(
+            client.wrapped,
+            path,
+            name=name,
+            acl=acl,
+            style=style,
+            extra_lock_patterns=extra_lock_patterns,
+            reactor=current_reactor(),
+        )
+        super().__init__(election)
 
     @property
-    def leading(self) -> bool:
-        """True if we lead at this moment, and that is safe to rely on."""
-        return self.wrapped.leading
+    def leading(self) -> Leadership:
+        """True while we lead, and that is safe to rely on; and an asynchronous iterable of the changes."""
+        return Leadership(self.wrapped.leading, self._check_loop())
 
     @property
     def token(self) -> int:
         """The fencing token of our term. See :attr:`txmirror.recipes.Lock.token`. 0 if there is none."""
         return self.wrapped.token
 
-    def lead(self, function: Callable[[], Awaitable[_T]]) -> Call[_T]:
-        """Stand for election, and run ``function`` whenever we are elected, until it ends by itself.
+    def run(self, job: Callable[[], Awaitable[_T]]) -> Call[_T]:
+        """Stand for election, and run ``job`` whenever we are elected, until it ends by itself.
 
-        The function runs as a task, in the context of this call. When leadership is lost, the task is cancelled; when that has
-        ended, we stand for election again. Otherwise as :meth:`txmirror.recipes.Election.lead`: after :meth:`stop` it fails
+        The job runs as a task, in the context of this call. When leadership is lost, the task is cancelled; when that has
+        ended, we stand for election again. Otherwise as :meth:`txmirror.recipes.Election.run`: after :meth:`stop` it fails
         with Twisted's ``CancelledError``.
 
-        :param function: called without arguments; returns a coroutine, or another awaitable.
+        :param job: called without arguments; returns a coroutine, or another awaitable.
         :raises RuntimeError: it stands for election already.
         """
-        if not callable(function):
-            raise TypeError(f"only a function can lead, not {function!r:.60}")
+        if not callable(job):
+            raise TypeError(f"only a function can lead, not {job!r:.60}")
         loop = self._check_loop()
         context = contextvars.copy_context()
-        return Call(self.wrapped.lead(lambda: context.run(_begin, function)), loop)
+        return Call(self.wrapped.run(lambda: context.run(_begin, job)), loop)
 
     stop = awaitable(deferring.Election.stop)
     contenders = awaitable(deferring.Election.contenders)

@@ -60,12 +60,10 @@ class Contender:
         self.lease: ISessionLease | None = ISessionLease(self.client, None)
         self.node: LockNode | None = None
 
-    async def make_node(self, kind: str | None = None) -> LockNode:
-        """Create a node that stands for us.
-
-        :param kind: as for :class:`LockNode`.
-        """
-        node = self.node = LockNode(self.client, self.retry_policy, self.path, self.name.encode(), self.acl, kind)
+    async def make_node(self, beginning: str, *, sequence: bool) -> LockNode:
+        """Create a node that stands for us. The parameters are those of :class:`LockNode`."""
+        data = self.name.encode()
+        node = self.node = LockNode(self.client, self.retry_policy, self.path, data, self.acl, beginning, sequence)
         await node.make()
         return node
 

@@ -13,19 +13,22 @@ from twisted.python.failure import Failure
 from txmirror.deferreds import Waiters
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
+from txmirror.recipes.leadership import Leadership
 from txmirror.recipes.lock import Lock
+from txmirror.recipes.lock_style import KAZOO
 from txmirror.types import ACL
 
 _T = TypeVar("_T")
 
 
 class Election:
-    """Stands for election, and runs a function while it leads.
+    """Stands for election, and runs a job while it leads.
 
-    The leader is the holder of a :class:`Lock` at the path; kazoo's ``Election`` is that too::
+    The leader is the holder of a :class:`Lock` at the path; kazoo's ``Election`` is that too, and so are Curator's
+    ``LeaderSelector`` (``style="curator-mutex"``) and ``LeaderLatch`` (``style="curator-latch"``)::
 
         election = Election(client, "/election/sweeper", name="host1")
-        sweeping = election.lead(sweep)         # it runs while we lead
+        sweeping = election.run(sweep)          # it runs while we lead
         ...
         await election.stop()                   # sweeping fails with CancelledError: wait for it, or give it an errback
 
@@ -33,9 +36,12 @@ class Election:
     :param path: the election's node. If it and those above it are missing, they are created, persistent.
     :param name: our name, which others see.
     :param acl: the access control list of the candidates' nodes, and of the election's own; as for :class:`Lock`.
+    :param style: the implementation whose candidates take part; as for :class:`Lock`.
+    :param extra_lock_patterns: as for :class:`Lock`.
     :param reactor: the reactor; the global one if None.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``client`` or ``acl`` is of a wrong type, as for :class:`Lock`.
+    :raises ValueError: ``style`` or ``extra_lock_patterns`` is invalid, as for :class:`Lock`.
     """
 
     _log = Logger()
@@ -47,9 +53,14 @@ class Election:
         *,
         name: str = "",
         acl: Sequence[ACL] | None = None,
+        style: str = KAZOO.name,
+        extra_lock_patterns: Sequence[str] = (),
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._lock = Lock(client, path, name=name, acl=acl, reactor=reactor)
+        self._lock = Lock(
+            client, path, name=name, acl=acl, style=style, extra_lock_patterns=extra_lock_patterns, reactor=reactor
+        )
+        self._leading = Leadership(lambda: self._lock.held, self.run)
         self._work: Deferred[Any] | None = None
         self._stopped = False
         self._ending = False
@@ -59,42 +70,44 @@ class Election:
         return f"<Election {self._lock.path!r}{' leading' if self._lock.held else ''}>"
 
     @property
-    def leading(self) -> bool:
-        """True if we lead at this moment, and that is safe to rely on."""
-        return self._lock.held
+    def leading(self) -> Leadership:
+        """True while we lead, and that is safe to rely on; and an asynchronous iterable of the changes."""
+        return self._leading
 
     @property
     def token(self) -> int:
         """The fencing token of our term: see :attr:`Lock.token`. 0 if there is none."""
         return self._lock.token
 
-    def lead(self, function: Callable[[], Deferred[_T] | Coroutine[Deferred[Any], Any, _T]]) -> Deferred[_T]:
-        """Stand for election, and run ``function`` whenever we are elected, until it ends by itself.
+    def run(self, job: Callable[[], Deferred[_T] | Coroutine[Deferred[Any], Any, _T]]) -> Deferred[_T]:
+        """Stand for election, and run ``job`` whenever we are elected, until it ends by itself.
 
-        When leadership is lost, the Deferred of ``function`` is cancelled; when that has ended, we stand for election again.
+        When leadership is lost, the Deferred of ``job`` is cancelled; when that has ended, we stand for election again. A job that
+        is stopped has ended before another candidate can lead. A job whose leadership is lost with the connection has a third of
+        the session timeout for its end, from its cancellation until another candidate can lead (see :attr:`Lock.lost`).
 
-        :param function: called without arguments.
-        :returns: fires with the result of ``function`` when it ends by itself, once we have stepped down. Fails as that does,
+        :param job: called without arguments.
+        :returns: fires with the result of ``job`` when it ends by itself, once we have stepped down. Fails as that does,
             or as :meth:`Lock.acquire`; with ``CancelledError`` after :meth:`stop`. Cancelling it stops the election, without
             waiting for the end.
         :raises RuntimeError: it stands for election already.
         """
         if self._work is not None:
             raise RuntimeError(f"{self!r} stands for election already")
-        if not callable(function):
-            raise TypeError(f"only a function can lead, not {function!r:.60}")
+        if not callable(job):
+            raise TypeError(f"only a function can lead, not {job!r:.60}")
 
         def cancel(_: object) -> None:
             self.stop()
 
         ended: Deferred[Any] = Deferred(cancel)
         self._stopped = self._ending = False
-        self._work = work = Deferred.fromCoroutine(self._stand(function))
+        self._work = work = Deferred.fromCoroutine(self._stand(job))
         work.addBoth(self._step_down, ended)
         return ended
 
     def stop(self) -> Deferred[None]:
-        """Leave the election, and cancel the running function.
+        """Leave the election, and cancel the running job.
 
         :returns: fires when that has ended, and none of our nodes can exist any more (see :meth:`Lock.release`); at once if
             we do not stand. It never fails. Cancelling ends the wait, and nothing else.
@@ -104,6 +117,7 @@ class Election:
         waiter = self._stopping.wait()
         if not self._stopped:
             self._stopped = True
+            self._leading.stop()
             if not self._ending:
                 self._work.cancel()
         return waiter
@@ -112,13 +126,13 @@ class Election:
         """Return the names of all candidates, the leader first. See :meth:`Lock.contenders`."""
         return self._lock.contenders()
 
-    async def _stand(self, function: Callable[[], Any]) -> Any:
+    async def _stand(self, job: Callable[[], Any]) -> Any:
         while True:
             await self._lock.acquire()
             lost = self._lock.lost
-            # The function cannot be cancelled while it is being called, and a cancelled one may take its time to end.
+            # The job cannot be cancelled while it is being called, and a cancelled one may take its time to end.
             self._ending = True
-            term = maybeDeferred(function)
+            term = maybeDeferred(job)
             self._ending = False
             if self._stopped:
                 term.cancel()
@@ -145,6 +159,6 @@ class Election:
             if not ended.called:
                 ended.callback(outcome)
             elif isinstance(outcome, Failure) and not outcome.check(CancelledError):
-                self._log.failure("The leader's function failed after its Deferred was cancelled.", outcome)
+                self._log.failure("The leader's job failed after its Deferred was cancelled.", outcome)
 
         self._lock.release().addBoth(gone)

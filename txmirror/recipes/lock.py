@@ -16,7 +16,9 @@ from txmirror.recipes.acquirable import Acquirable
 from txmirror.recipes.clients import connecting
 from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock_node import occupant
-from txmirror.recipes.lock_order import EXCLUSIVE, SHARED, in_order, leases_in, predecessor
+from txmirror.recipes.lock_order import LockOrder, leases_in
+from txmirror.recipes.lock_style import KAZOO, check_patterns, find_style
+from txmirror.recipes.other_users import OtherUsers
 from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
@@ -26,7 +28,8 @@ class Lock(Acquirable):
 
     Each contender has an ephemeral node below the lock's, and watches only its predecessor. The nodes are named as kazoo's
     ``Lock`` and ``WriteLock`` name theirs (``<32 hex>__lock__<10 digits>``), so that both exclude one another. (Only once the
-    servers' sequence numbers have wrapped around, after two thousand million contenders, do kazoo's keep no order.) ::
+    servers' sequence numbers have wrapped around, after two thousand million contenders, do kazoo's keep no order.) With
+    another ``style`` it excludes the locks of another implementation instead. ::
 
         lock = Lock(client, "/locks/report", name="host1")
         async with lock:
@@ -35,8 +38,9 @@ class Lock(Acquirable):
 
     One object is one contender: it is not re-entrant. It can be used again after its release.
 
-    A lock and a :class:`Semaphore` do not exclude one another on the same path. For the second of them
-    :meth:`acquire` fails with :exc:`~txmirror.errors.LockMismatchError`, which names the holder.
+    A lock and a :class:`Semaphore` do not exclude one another on the same path, and neither do locks of different styles, or a
+    lock and the semaphore of Curator. For the second of them :meth:`acquire` fails with
+    :exc:`~txmirror.errors.LockMismatchError`, which names the holder.
 
     :param client: its session holds the lock: a client, or a :class:`~txmirror.mirror.Mirror` with one. It is connected when
         it is first needed, unless that was begun before.
@@ -44,12 +48,18 @@ class Lock(Acquirable):
     :param name: our name, which others see among the contenders.
     :param acl: the access control list of the contenders' nodes, and of the lock's own if that is created here; nodes above
         it are open to everybody, and so are all if it is None. Contenders need permission to read, create and delete.
+    :param style: the implementation whose locks take part: ``"kazoo"``, ``"curator-mutex"`` (also ``LeaderSelector``),
+        ``"curator-read-write"``, ``"curator-latch"``, or ``"go"``. Our node has its form of name, and its contenders count.
+    :param extra_lock_patterns: the texts before the sequence numbers of further contenders, which exclude all others, as
+        kazoo's argument of this name. They do not see our node, unless they look for our form of name.
     :param reactor: the reactor; the global one if None.
     :raises PathError: ``path`` is no znode path, or the root.
-    :raises TypeError: ``client`` is neither, or ``acl`` holds anything else than :class:`~txmirror.types.ACL`.
+    :raises TypeError: ``client`` is neither, or ``acl`` holds anything else than :class:`~txmirror.types.ACL`,
+        or ``extra_lock_patterns`` is one text.
+    :raises ValueError: there is no such style, or it has no readers, or a pattern is no text for a node's name.
     """
 
-    _kind = EXCLUSIVE
+    _reader = False
 
     def __init__(
         self,
@@ -58,10 +68,17 @@ class Lock(Acquirable):
         *,
         name: str = "",
         acl: Sequence[ACL] | None = None,
+        style: str = KAZOO.name,
+        extra_lock_patterns: Sequence[str] = (),
         reactor: IReactorTime | None = None,
     ) -> None:
+        found = find_style(style)
+        kind = found.shared if self._reader else found.exclusive
+        if kind is None:
+            raise ValueError(f"style {style!r} has no locks for readers")
+        order = LockOrder(found, check_patterns(extra_lock_patterns))
         contender = Contender(client, path, name, acl, reactor)
-        self._queue = LockQueue(contender, self._kind)
+        self._queue = LockQueue(contender, order, kind)
         super().__init__(contender, self._queue)
 
     def contenders(self) -> Deferred[list[str]]:
@@ -84,7 +101,7 @@ class ReadLock(Lock):
     ``ReadLock``. Fencing tokens of readers grow in the order in which they asked, not in which they acquired it.
     """
 
-    _kind = SHARED
+    _reader = True
 
 
 async def names_in(client: IZooKeeperClient, parent: str, children: list[str]) -> list[str]:
@@ -106,19 +123,22 @@ class LockQueue:
     """The queue of contenders for a lock: the one at its head holds the lock.
 
     :param contender: our place in it.
-    :param kind: the kind of our node: ``EXCLUSIVE`` or ``SHARED``.
+    :param order: the order of the contenders.
+    :param kind: the text before the number in the name of our node.
     """
 
-    def __init__(self, contender: Contender, kind: str) -> None:
+    def __init__(self, contender: Contender, order: LockOrder, kind: str) -> None:
         self._contender = contender
         self._client = contender.client
+        self._order = order
         self._kind = kind
+        self._others = OtherUsers(contender.client, contender.retry_policy, contender.path, order)
 
     async def names(self) -> list[str]:
         """Return the names of all contenders, the first in the queue first."""
         path = self._contender.path
         try:
-            names = in_order(await self._client.get_children(path))
+            names = self._order.in_order(await self._client.get_children(path))
         except NoNodeException:
             return []
         return await names_in(self._client, path, names)
@@ -126,7 +146,7 @@ class LockQueue:
     async def obtain(self, blocking: bool) -> Held | None:
         """Join the queue, and hold the lock when nobody is before us. See :meth:`.Way.obtain`."""
         contender = self._contender
-        node = await contender.make_node(self._kind)
+        node = await contender.make_node(self._order.style.unique() + self._kind, sequence=True)
         own = paths.name_of(node.path)
         while True:
             try:
@@ -135,20 +155,20 @@ class LockQueue:
                 raise LockNodeGone from None
             if own not in names:
                 raise LockNodeGone
-            before = predecessor(names, own)
+            before = self._order.predecessor(names, own)
             if before is None:
-                await self._refuse_semaphore(names)
+                await self._refuse_others(names)
                 return await contender.hold(node)
             if not blocking:
                 await contender.delete_node()
                 return None
             await self._until_changed(before)
 
-    async def _refuse_semaphore(self, names: list[str]) -> None:
-        """Fail if there is a lease below our node, which exists by now: later holders of leases see it.
+    async def _refuse_others(self, names: list[str]) -> None:
+        """Fail if another recipe uses the lock's node. Our node exists by now: holders of leases that come later see it.
 
-        :param names: of the node's children.
-        :raises LockMismatchError: there is one; then our node is gone.
+        :param names: the names of the node's children.
+        :raises LockMismatchError: another recipe uses it; then our node is gone.
         """
         for name in leases_in(names):
             holder = await occupant(self._client, self._contender.retry_policy, paths.join(self._contender.path, name))
@@ -159,6 +179,10 @@ class LockQueue:
                     " use another path, or a semaphore (as a service registry's locks are)",
                     path=self._contender.path,
                 )
+        other = await self._others.find(names)
+        if other is not None:
+            await self._contender.delete_node()
+            raise LockMismatchError(other, path=self._contender.path)
 
     async def _until_changed(self, before: str) -> None:
         """Wait until something happens to our predecessor."""

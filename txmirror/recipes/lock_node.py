@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 from txmirror import paths
@@ -15,14 +14,15 @@ from txmirror.types import ACL
 
 
 class LockNode:
-    """An ephemeral node that is created at most once: its name begins with 32 hexadecimal digits that no other node has.
+    """An ephemeral node that is created at most once: its name has a beginning that no other node has.
 
     :param client: creates it.
     :param policy: sends the requests that may be sent twice.
     :param parent: the node that it is created below; a missing parent is created too.
     :param data: its data.
     :param acl: its access control list, and its parent's if that is created.
-    :param kind: follows the digits in its name, and is followed by a sequence number; None for neither.
+    :param beginning: the beginning of its name, which no other node has.
+    :param sequence: whether a sequence number follows.
     :ivar path: its path; empty until that is known.
     """
 
@@ -33,7 +33,8 @@ class LockNode:
         parent: str,
         data: bytes,
         acl: Sequence[ACL],
-        kind: str | None = None,
+        beginning: str,
+        sequence: bool,
     ) -> None:
         self.path = ""
         self._client = client
@@ -41,8 +42,8 @@ class LockNode:
         self._parent = parent
         self._data = data
         self._acl = acl
-        self._sequence = kind is not None
-        self._name = uuid.uuid4().hex + (kind or "")
+        self._sequence = sequence
+        self._name = beginning
         self._sent = False
 
     async def make(self) -> None:

@@ -25,7 +25,9 @@ from txmirror.recipes.clients import connecting
 from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock import Lock, names_in
 from txmirror.recipes.lock_node import LockNode, occupant
-from txmirror.recipes.lock_order import in_order
+from txmirror.recipes.lock_order import LockOrder
+from txmirror.recipes.lock_style import KAZOO
+from txmirror.recipes.other_users import OtherUsers
 from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
@@ -109,6 +111,8 @@ class Leases:
         self._client = contender.client
         self._retry_policy = contender.retry_policy
         self._queue_lock = queue_lock
+        self._order = LockOrder()
+        self._others = OtherUsers(self._client, self._retry_policy, self.path, self._order)
 
     async def holders(self) -> list[str]:
         """Return the names of the holders, in no order."""
@@ -166,14 +170,15 @@ class Leases:
             try:
                 if not self._queue_lock.held:
                     raise LockNodeGone
-                contenders = in_order(names)
+                await self._refuse_other_users(names)
+                contenders = self._order.in_order(names)
                 # While a lease is held, contenders for a lock fail, and delete their nodes.
                 if contenders and (len(names) < self.leases or len(names) == len(contenders)):
                     await self._refuse_contenders(contenders)
                     # They have gone meanwhile.
                     continue
                 if len(names) < self.leases:
-                    return await self._contender.make_node()
+                    return await self._contender.make_node(KAZOO.unique(), sequence=False)
                 if not blocking:
                     return None
                 await change
@@ -189,7 +194,19 @@ class Leases:
             names = await self._contender.children(self.path)
         except NoNodeException:
             raise LockNodeGone from None
-        await self._refuse_contenders(in_order(names))
+        await self._refuse_contenders(self._order.in_order(names))
+        await self._refuse_other_users(names)
+
+    async def _refuse_other_users(self, names: list[str]) -> None:
+        """Fail if another implementation uses our path.
+
+        :param names: the names of the node's children.
+        :raises LockMismatchError: it does; then we have no lease.
+        """
+        other = await self._others.find(names)
+        if other is not None:
+            await self._contender.delete_node()
+            raise LockMismatchError(other, path=self.path)
 
     async def _refuse_contenders(self, contenders: list[str]) -> None:
         """Fail if there are contenders for a lock at our path.
@@ -273,7 +290,7 @@ class Leases:
         :raises LockMismatchError: it is in use.
         """
         holders = await self._children(self.path)
-        waiting = in_order(await self._children(self._queue_lock.path))[in_queue:]
+        waiting = self._order.in_order(await self._children(self._queue_lock.path))[in_queue:]
         for parent, names in ((self.path, holders), (self._queue_lock.path, waiting)):
             for name in names:
                 other = await occupant(self._client, self._retry_policy, paths.join(parent, name))

@@ -558,7 +558,7 @@ class _ElectionLife(_LockLife):
         return Election(self.client_of_it, "/locks/a", reactor=self.reactor)
 
     def acquire(self) -> None:
-        self.ask(self.it.lead(Deferred))
+        self.ask(self.it.run(Deferred))
 
     def use(self) -> None:
         self.used += 1

@@ -35,7 +35,7 @@ _LIVES: dict[type, _Life] = {
     Registration: _Life(("start", "keep"), ("stop",)),
     Lock: _Life(("acquire",), ("release",)),
     Semaphore: _Life(("acquire",), ("release",)),
-    Election: _Life(("lead",), ("stop",)),
+    Election: _Life(("run",), ("stop",)),
 }
 
 #: The file and line of a program that made each object. Objects that the product has made are parts of others, and not noted.

@@ -113,12 +113,12 @@ class ElectionTests(ServerCase):
         async def main() -> None:
             async def sweep() -> tuple[str, bool, object]:
                 await asyncio.sleep(0)
-                return _variable.get(), election.leading, type(asyncio.current_task()).__name__
+                return _variable.get(), bool(election.leading), type(asyncio.current_task()).__name__
 
             async with aio.Mirror(self.server.address) as mirror:
                 election = aio.Election(mirror, "/election")
                 _variable.set("swept")
-                leading = election.lead(sweep)
+                leading = election.run(sweep)
                 _variable.set("changed")
                 self.assertEqual(await leading, ("swept", True, "Task"))
                 self.assertFalse(election.leading)
@@ -136,13 +136,13 @@ class ElectionTests(ServerCase):
             async with aio.Mirror(self.server.address) as mirror:
                 election = aio.Election(mirror, "/election")
                 with self.assertRaisesRegex(ValueError, "dirty"):
-                    await election.lead(fail)
+                    await election.run(fail)
                 wrong: Any = len
                 with self.assertRaises(TypeError):
-                    await election.lead(wrong)
+                    await election.run(wrong)
                 no_function: Any = "sweep"
                 with self.assertRaisesRegex(TypeError, "only a function can lead, not 'sweep'"):
-                    election.lead(no_function)
+                    election.run(no_function)
 
         self.on_loop(main)
 
@@ -160,7 +160,7 @@ class ElectionTests(ServerCase):
                 raise
 
         election = aio.Election(mirror, "/election")
-        leading = asyncio.create_task(election.lead(serve))
+        leading = asyncio.create_task(election.run(serve))
         await begun.wait()
         return election, leading
 
@@ -211,7 +211,7 @@ class ElectionTests(ServerCase):
 
             async with aio.ZooKeeperClient(self.server.address) as client:
                 election = aio.Election(client, "/election")
-                leading = asyncio.create_task(election.lead(serve))
+                leading = asyncio.create_task(election.run(serve))
                 while not terms:
                     await asyncio.sleep(0.001)
                 self.server.expire_session(client.session_id)

@@ -197,7 +197,7 @@ class KazooContract(KazooSide):
         ours, theirs = Election(self.ours, self.path, name="ours"), self.kazoo.Election(self.path, "kazoo")
         running: Deferred[str] = Deferred()
         led: list[str] = []
-        leading = ours.lead(lambda: running)
+        leading = ours.run(lambda: running)
         await self.until(ours.contenders, ["ours"])
         waiting = deferToThread(theirs.run, led.append, "kazoo")
         await self.until(ours.contenders, ["ours", "kazoo"])

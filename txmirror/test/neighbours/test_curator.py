@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from txmirror.registry import CODECS, decode_instance
-from txmirror.test.neighbours.case import NeighboursTestCase, need, policy
+from txmirror.test.neighbours.case import NeighboursTestCase
+from txmirror.test.neighbours.java import JavaProgram
 from txmirror.types import Instance
-
-_JARS = Path("/usr/share/java")
-_NAMES = [
-    "curator-x-discovery",
-    "curator-framework",
-    "curator-client",
-    "jackson-annotations",
-    "jackson-core",
-    "jackson-databind",
-    "guava",
-    "zookeeper",
-    "zookeeper-jute",
-    "slf4j-api",
-    "slf4j-nop",
-    "netty-all",
-]
 
 _READER = """
 import java.util.*;
@@ -151,26 +134,12 @@ output = "web.json"
 class CuratorTests(NeighboursTestCase):
     def setUp(self) -> None:
         super().setUp()
-        javac = need("javac", "default-jdk-headless")
-        self.java = need("java", "default-jdk-headless")
-        missing = [name for name in _NAMES if not (_JARS / f"{name}.jar").exists()]
-        if missing:
-            message = f"there is no {missing[0]}.jar: apt-get install libcurator-discovery-java"
-            raise RuntimeError(message) if policy() == "require" else SkipTest(message)
-        self.classes = ":".join([str(_JARS / f"{name}.jar") for name in _NAMES] + [str(self.folder)])
-        for name, text in (("Curator.java", _READER), ("ZookeeperInstance.java", _SPRING)):
-            (self.folder / name).write_text(text)
-        subprocess.run(
-            [javac, "-cp", self.classes, "-d", ".", "Curator.java", "ZookeeperInstance.java"],
-            cwd=self.folder,
-            check=True,
-            timeout=60,
-        )
+        self.java = JavaProgram(self.folder, Curator=_READER, ZookeeperInstance=_SPRING)
 
     def run_java(self, *arguments: str) -> list[dict[str, Any]]:
         """Run the Java program, and return the objects that it prints."""
         done = subprocess.run(
-            [self.java, "-cp", self.classes, "Curator", *arguments],
+            self.java.command(*arguments),
             check=False,
             capture_output=True,
             text=True,
@@ -194,9 +163,7 @@ class CuratorTests(NeighboursTestCase):
             name="06c0af4c-03c4-4cc1-a702-050303b41b8b", address="10.0.0.7", port=8080, tls_port=8443, service="web"
         )
         data = codec.encode(codec.facts(instance), pid=1, created=1355519870.0)
-        done = subprocess.run(
-            [self.java, "-cp", self.classes, "Curator", "bytes"], capture_output=True, text=True, timeout=60, check=True
-        )
+        done = subprocess.run(self.java.command("bytes"), capture_output=True, text=True, timeout=60, check=True)
         self.assertEqual(done.stdout.strip(), data.decode())
 
     def test_curator_reads(self) -> None:
@@ -232,7 +199,7 @@ class CuratorTests(NeighboursTestCase):
         """The daemon finds the instances that Curator registers, with everything that Curator has written."""
         self.connect("/test_curator_writes")
         with subprocess.Popen(
-            [self.java, "-cp", self.classes, "Curator", "register", self.servers, "/services", "web"],
+            self.java.command("register", self.servers, "/services", "web"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

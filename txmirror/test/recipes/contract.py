@@ -190,7 +190,7 @@ class RecipesContract(RecipesCase):
                 self.assertTrue(await self.within(claim.acquire()))
                 self.assertFalse(await self.within(make(self.other, path).acquire(wait=0)))
                 await self.within(claim.release())
-        self.assertEqual(await self.within(Election(self.mirror(), self.path).lead(lambda: succeed(1))), 1)
+        self.assertEqual(await self.within(Election(self.mirror(), self.path).run(lambda: succeed(1))), 1)
 
     def mirror(self) -> Mirror:
         """Make a mirror that nobody has connected."""
@@ -257,10 +257,10 @@ class RecipesContract(RecipesCase):
 
         running: list[Deferred[None]] = [Deferred(), Deferred()]
         elections = [Election(client, self.path) for client in (self.client, self.other)]
-        first = elections[0].lead(lambda: lead(0))
+        first = elections[0].run(lambda: lead(0))
         while not led:
             await self.client.sync()
-        second = elections[1].lead(lambda: lead(1))
+        second = elections[1].run(lambda: lead(1))
         await self.other.sync()
         self.assertEqual(led, [0])
         running[0].callback(None)

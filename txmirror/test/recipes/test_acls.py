@@ -80,9 +80,9 @@ class AclTests(RecipeCase):
     def test_election(self) -> None:
         """So have an election's node, and its candidates'."""
         elections = [Election(self.ours(), self.path, acl=_OURS, reactor=self.world.reactor) for _ in range(2)]
-        leading: list[Deferred[Any]] = [election.lead(Deferred) for election in elections]
+        leading: list[Deferred[Any]] = [election.run(Deferred) for election in elections]
         self.settle()
-        self.assertEqual([election.leading for election in elections], [True, False])
+        self.assertEqual([bool(election.leading) for election in elections], [True, False])
         self.assertEqual(len(self.nodes()), 2)
         self.assert_ours(self.path)
         self.done(elections[0].stop())

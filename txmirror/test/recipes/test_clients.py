@@ -59,7 +59,7 @@ class ClientsTests(RecipeCase):
     def test_election(self) -> None:
         """An election connects it too."""
         election = Election(self.unconnected(), self.path, reactor=self.world.reactor)
-        leading: Deferred[Any] = election.lead(Deferred)
+        leading: Deferred[Any] = election.run(Deferred)
         self.settle()
         self.assertTrue(election.leading)
         self.done(election.stop())
@@ -83,7 +83,7 @@ class ClientsTests(RecipeCase):
                 self.done(claim.release())
             self.assertTrue(mirror.is_connected())
             election = Election(mirror, path, reactor=self.world.reactor)
-            leading: Deferred[Any] = election.lead(Deferred)
+            leading: Deferred[Any] = election.run(Deferred)
             self.settle()
             self.assertTrue(election.leading)
             self.done(election.stop())
@@ -120,7 +120,7 @@ class ClientsTests(RecipeCase):
         self.assertTrue([line for line in log() if "no.such.name" in line], log())
         self.assertIs(self.limited(self.lock(client).acquire(wait=4.0), 4.0), False)
         election = Election(client, self.path, reactor=self.world.reactor)
-        leading = self.waiting(election.lead(Deferred))
+        leading = self.waiting(election.run(Deferred))
         self.done(client.close())
         self.failureResultOf(acquired, ClosingException)
         self.failureResultOf(leading, ClosingException)

@@ -47,7 +47,7 @@ class ElectionTests(RecipeCase):
 
     def lead(self, election: Election, function: Any) -> Deferred[Any]:
         """Stand for election, for which the test may not wait to the end; and settle."""
-        leading = election.lead(function)
+        leading = election.run(function)
         self._begun.append(leading)
         self.settle()
         return leading
@@ -59,14 +59,14 @@ class ElectionTests(RecipeCase):
         first, second = self.election(name="first"), self.election(name="second")
         terms = [Term(), Term()]
         leading = [self.lead(first, terms[0]), self.lead(second, terms[1])]
-        self.assertEqual((first.leading, second.leading), (True, False))
+        self.assertEqual((bool(first.leading), bool(second.leading)), (True, False))
         self.assertEqual(self.done(second.contenders()), ["first", "second"])
         self.assertEqual([len(term.running) for term in terms], [1, 0])
         token = first.token
         terms[0].running[0].callback("done")
         self.assertNoResult(leading[0])
         self.assertEqual(self.done(leading[0]), "done")
-        self.assertEqual((first.leading, second.leading), (False, True))
+        self.assertEqual((bool(first.leading), bool(second.leading)), (False, True))
         self.assertGreater(second.token, token)
         self.assertEqual((first.token, self.done(first.contenders())), (0, ["second"]))
         self.assertNoResult(leading[1])
@@ -80,11 +80,11 @@ class ElectionTests(RecipeCase):
 
         functions: list[tuple[Any, Any]] = [(lead, "a coroutine"), (lambda: succeed(1), 1)]
         for function, expected in functions:
-            self.assertEqual(self.done(self.election().lead(function)), expected)
+            self.assertEqual(self.done(self.election().run(function)), expected)
             self.assert_clear()
         failing: list[Any] = [lambda: fail(ZeroDivisionError()), lambda: 1 / 0]
         for function in failing:
-            self.assertRaises(ZeroDivisionError, self.done, self.election().lead(function))
+            self.assertRaises(ZeroDivisionError, self.done, self.election().run(function))
             self.assert_clear()
 
     def test_lost(self) -> None:
@@ -222,11 +222,11 @@ class ElectionTests(RecipeCase):
         """cancel() stops, without waiting; later failures are logged."""
         election, term = self.election(), Term()
         term.slow = True
-        leading = election.lead(term)
+        leading = election.run(term)
         self.settle()
         leading.cancel()
         self.failureResultOf(leading, CancelledError)
-        self.assertRaises(RuntimeError, election.lead, term)
+        self.assertRaises(RuntimeError, election.run, term)
         term.ending.errback(ZeroDivisionError())
         self.settle()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -241,7 +241,7 @@ class ElectionTests(RecipeCase):
             other, election, term = self.election(), self.election(client), Term()
             if not running:
                 self.lead(other, Term())
-            leading = election.lead(term)
+            leading = election.run(term)
             self.settle()
             self.done(client.close())
             self.failureResultOf(leading, ClosingException)
@@ -252,7 +252,7 @@ class ElectionTests(RecipeCase):
     def test_bad_arguments(self) -> None:
         election = self.election()
         wrong: Any = "lead"
-        self.assertIn("'lead'", str(self.assertRaises(TypeError, election.lead, wrong)))
+        self.assertIn("'lead'", str(self.assertRaises(TypeError, election.run, wrong)))
         self.lead(election, Term())
-        error = self.assertRaises(RuntimeError, election.lead, Term())
+        error = self.assertRaises(RuntimeError, election.run, Term())
         self.assertIn("<Election '/election' leading>", str(error))

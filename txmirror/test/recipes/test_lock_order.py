@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.recipes.lock_order import in_order, predecessor
+from txmirror.recipes.lock_order import LockOrder
+
+in_order, predecessor = LockOrder().in_order, LockOrder().predecessor
 
 
 def name(kind: str, number: int, owner: str = "a") -> str:

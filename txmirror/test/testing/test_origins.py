@@ -137,7 +137,7 @@ class OpenTests(SynchronousTestCase):
             self.world.result(held.acquire())
         idle = Election(mirror, "/idle", reactor=reactor)
         election, place = Election(mirror, "/election", reactor=reactor), here()
-        leading: Deferred[None] = election.lead(Deferred)
+        leading: Deferred[None] = election.run(Deferred)
         leading.addErrback(lambda _: None)
         self.world.settle()
         lines = self.complaint()

@@ -143,7 +143,7 @@ class CandidatePart:
         self._client = scene.world.client(scene.servers(), session_timeout=random.choice(TIMEOUTS), connect=False)
         self._pending = Pending(scene, name)
         self._election = Election(self._client, _ELECTION, name=name, reactor=scene.world.reactor)
-        self._claim = Claim(name, _ELECTION, lambda: self._election.leading)
+        self._claim = Claim(name, _ELECTION, lambda: bool(self._election.leading))
         scene.holders.add(self._claim)
         self._standing = False
         self._term: Deferred[str] | None = None
@@ -153,7 +153,7 @@ class CandidatePart:
         if not self._standing:
             self._scene.journal.note(self.name, "stands for election")
             self._standing = True
-            self._pending.add(self._election.lead(self._lead).addBoth(self._ended), "lead")
+            self._pending.add(self._election.run(self._lead).addBoth(self._ended), "lead")
         elif self._term is not None and random.random() < 0.4:
             self._scene.journal.note(self.name, "ends its term")
             self._term.callback("done")

@@ -1,0 +1,35 @@
+"""A Sphinx directive: the table of recipes on one path with those of other projects, from the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from txmirror.test.recipes.shared_paths import ROWS
+
+
+def table_rst() -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield from (".. list-table::", "   :header-rows: 1", "   :widths: 30 35 35", "")
+    yield from ("   * - Theirs", "     - Ours", "     - On one path")
+    for row in ROWS:
+        yield from (f"   * - {row.theirs}", f"     - {row.ours}", f"     - {row.effect}")
+    yield ""
+
+
+class SharedPathsTable(SphinxDirective):
+    """``.. shared-paths-table::``"""
+
+    def run(self) -> list[nodes.Node]:
+        container = nodes.container()
+        self.state.nested_parse(StringList(list(table_rst()), source="shared paths"), self.content_offset, container)
+        return container.children
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("shared-paths-table", SharedPathsTable)
