@@ -106,7 +106,8 @@ def _describe_http(http: HTTPServer) -> Iterator[str]:
         if key is not None
     ]
     if needed:
-        yield f"HTTP needs {' or '.join(needed)}."
+        local = isinstance(listen, UNIXAddress) or listen.is_loopback
+        yield f"{'A change by HTTP' if local else 'HTTP'} needs {' or '.join(needed)}."
 
 
 def _describe_readers(name: str, configuration: Configuration, *, credentials: bool) -> Iterator[str]:

@@ -34,15 +34,16 @@ class HTTPServer:
     """Further names of this server in the header ``Host``, for example those that a proxy keeps. The address of ``listen`` and the names
     of the loopback interface are always accepted; requests for other names are refused."""
     token_file: Annotated[str | None, FileName()] = None
-    """The file with the token that requests must have, as ``Authorization: Bearer`` or as the password of any user. Not everybody may
-    read the file. It is read again when it changes. Default: none, so that everybody on this machine may read, and nobody may change
-    anything by TCP."""
+    """The file with a token: one line of 16 characters or more, which not everybody may read. Requests that change something must have
+    it, as ``Authorization: Bearer`` or as the password of any user; and all requests, if other machines reach ``listen``. The file is
+    read again when it changes. Default: none, and nothing can be changed here without a client's certificate."""
     certificate: Annotated[str | None, FileName()] = None
     """The certificate (PEM), with those of its authorities: the server speaks HTTPS. Default: HTTP."""
     key: Annotated[str | None, FileName()] = None
     """Its key (PEM, unencrypted), if it is not in the same file. Not everybody may read it."""
     client_ca: Annotated[str | None, FileName()] = None
-    """The certificates (PEM) of the authorities whose clients are accepted, by certificates of their own."""
+    """The certificates (PEM) of authorities. A client's certificate from one of them is as good as the token. Without ``token_file``,
+    clients on other machines must have one."""
     credentials: Annotated[bool, Flag()] = False
     """If true, readers see all znodes that the daemon may read. Otherwise, if ``[zookeeper.access]`` has a user or a certificate, they see
     those that everybody may read, by a session of their own without these."""

@@ -123,6 +123,11 @@ class Handover:
         """Return whether a znode of the last process may exist in the session."""
         return self._former is not None and path in self._former.paths.values()
 
+    @property
+    def registers(self) -> bool:
+        """True if there are znodes that may be registered."""
+        return bool(self._paths)
+
     def declare(self, paths: Mapping[str, str]) -> None:
         """Set the znodes that may be created, by their services' ids. Writes wait until the state file has them."""
         if not self._stopped and dict(paths) != self._paths:

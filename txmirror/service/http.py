@@ -93,7 +93,7 @@ class HTTPService(Service):
     def _make_listener(self, table: HTTPServer, resource: IResource) -> Listener:
         listen = table.listen
         address = UNIXSocket(listen.path, table.group) if isinstance(listen, UNIXAddress) else self._port(listen, table)
-        site = AccessSite(resource, self._rules(table), reactor=self._reactor)
+        site = AccessSite(resource, rules_of(table, self._reactor), reactor=self._reactor)
         scheme = "http" if table.certificate is None else "https"
 
         def listening(where: str) -> None:
@@ -115,15 +115,6 @@ class HTTPService(Service):
             tls = ServerTLS(table.certificate, table.key, table.client_ca, required)
         return TCPPort(listen.host, listen.port, tls, self._any_port)
 
-    def _rules(self, table: HTTPServer) -> AccessRules:
-        local = isinstance(table.listen, UNIXAddress) or table.listen.is_loopback
-        return AccessRules(
-            hosts=None if isinstance(table.listen, UNIXAddress) else table.hosts,
-            reading=local,
-            token=None if table.token_file is None else TokenFile(table.token_file, self._reactor),
-            certificates=table.client_ca is not None,
-        )
-
     def _close(self) -> None:
         listener, self._listener = self._listener, None
         self._served, self.address = (None, None), None
@@ -135,3 +126,18 @@ class HTTPService(Service):
         self._closing = None
         self._closed.fire(None)
         self._update()
+
+
+def rules_of(table: HTTPServer, reactor: Any) -> AccessRules:
+    """Return the rules of access for ``[http]``.
+
+    :param reactor: measures the time, and reads the token in a thread.
+    """
+    by_socket = isinstance(table.listen, UNIXAddress)
+    return AccessRules(
+        # A proxy that uses the socket keeps the names of its own clients.
+        hosts=None if by_socket else table.hosts,
+        reading=by_socket or table.listen.is_loopback,  # type: ignore[union-attr]  # see by_socket
+        token=None if table.token_file is None else TokenFile(table.token_file, reactor),
+        certificates=table.client_ca is not None,
+    )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from twisted.internet.task import Clock
 
-from txmirror.configuration import Configuration, ConfigurationError, load
+from txmirror.configuration import Configuration, ConfigurationError, HTTPServer, load
 from txmirror.service.making_checks import CheckMaker
+from txmirror.web.site import ServerTLS, read_token
 
 
 def load_usable(path: str) -> Configuration:
@@ -21,9 +22,9 @@ def load_usable(path: str) -> Configuration:
 
 
 def check_usable(configuration: Configuration) -> None:
-    """Make the checks of a configuration, and throw them away. Nothing is opened but the files of certificates.
+    """Make the checks of a configuration, and throw them away. Nothing is opened but files of certificates and of the token.
 
-    :raises ConfigurationError: some cannot be made: a package is missing, or a file of certificates cannot be read.
+    :raises ConfigurationError: some cannot be made: a package is missing, or one of these files cannot be read.
     """
     problems = list(_find_problems(configuration))
     if problems:
@@ -31,6 +32,8 @@ def check_usable(configuration: Configuration) -> None:
 
 
 def _find_problems(configuration: Configuration) -> Iterator[str]:
+    if configuration.http is not None:
+        yield from _find_http_problems(configuration.http)
     # They do not start, so they need no time and no sockets.
     maker = CheckMaker(lambda _: None, Clock(), Clock())
     for service in configuration.services:
@@ -38,3 +41,16 @@ def _find_problems(configuration: Configuration) -> Iterator[str]:
             maker.health(service)
         except (ImportError, ValueError) as error:
             yield f"service {service.id}: {error}"
+
+
+def _find_http_problems(http: HTTPServer) -> Iterator[str]:
+    if http.token_file is not None:
+        try:
+            read_token(http.token_file)
+        except ValueError as error:
+            yield f"http: {error}"
+    if http.certificate is not None:
+        try:
+            ServerTLS(http.certificate, http.key, http.client_ca).prepare()
+        except (ImportError, ValueError) as error:
+            yield f"http: {error}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.logger import Logger
 
 from txmirror.mirror import Mirror, MirrorState
@@ -18,12 +20,14 @@ class OutageLog:
     At the beginning, ZooKeeper is out of reach when there is no session within a third of the session timeout.
 
     :param mirror: the mirror to watch.
+    :param registers: returns whether there are services to register; otherwise there are only readers.
     """
 
     _log = Logger()
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, registers: Callable[[], bool] = lambda: True) -> None:
         self._mirror = mirror
+        self._registers = registers
         #: The beginning of the outage; None while ZooKeeper is in reach.
         self._since: float | None = None
         self._settled_at = float("-inf")
@@ -70,7 +74,9 @@ class OutageLog:
                 self._stable.start(lasts if self._short else 0)
 
     def _log_beginning(self) -> None:
-        if self._had_session:
+        if not self._registers():
+            self._log.warn("ZooKeeper is out of reach. Readers get what was read last.")
+        elif self._had_session:
             self._log.warn(
                 "ZooKeeper is out of reach. Registrations stay until the session expires; if it does, they are restored as soon as"
                 " ZooKeeper is back."
@@ -81,10 +87,15 @@ class OutageLog:
     def _log_again(self) -> None:
         assert self._since is not None
         minutes = round((self._mirror.reactor.seconds() - self._since) / 60)
-        self._log.warn(
-            "ZooKeeper has been out of reach for {minutes} min. Checks go on; services are registered as soon as it can be reached.",
-            minutes=minutes,
-        )
+        if self._registers():
+            self._log.warn(
+                "ZooKeeper has been out of reach for {minutes} min. Checks go on; services are registered as soon as it can be reached.",
+                minutes=minutes,
+            )
+        else:
+            self._log.warn(
+                "ZooKeeper has been out of reach for {minutes} min. Readers get what was read last.", minutes=minutes
+            )
         self._again.start()
 
     def _log_end(self) -> None:

@@ -66,7 +66,7 @@ class Session:
         if settings.counts is not None:
             settings.counts.follow(client, takes_over=former is not None)
         self.mirror = Mirror(client=client, reactor=reactor)
-        self.outages = OutageLog(self.mirror)
+        self.outages = OutageLog(self.mirror, lambda: self.handover.registers)
 
     def start(self, paths: Mapping[str, str]) -> None:
         """Begin to connect.
@@ -75,7 +75,10 @@ class Session:
         """
         self.outages.start()
         self.handover.declare(paths)
-        self._log.info("Registering with ZooKeeper at {servers}.", servers=self.client.connect_string)
+        if paths:
+            self._log.info("Registering with ZooKeeper at {servers}.", servers=self.client.connect_string)
+        else:
+            self._log.info("Reading from ZooKeeper at {servers}.", servers=self.client.connect_string)
         self.mirror.startService()
         if self._settings.access.credentials is not None:
             self.mirror.add_auth("digest", self._settings.access.credentials).addErrback(self._not_authenticated)

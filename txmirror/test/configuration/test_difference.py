@@ -160,7 +160,7 @@ class DescriptionTests(ConfigurationCase):
                 "Questions about other names are sent to 192.0.2.53:53.",
                 "DNS shows the znodes that everybody may read.",
                 "The HTTP API and the page are at https://[::1]:443/, with the services below /services.",
-                "HTTP needs a token.",
+                "A change by HTTP needs a token.",
                 "HTTP shows the znodes that the daemon may read.",
                 "Maintenance is kept in /m.",
                 "The heartbeat file is /h.",

@@ -195,10 +195,14 @@ class GoodTests(OptionsTestCase):
 
     def test_readers(self) -> None:
         """Readers are served beside the services, and without any; a port alone is one of the loopback interface."""
-        configuration = self.configuration(*REGISTER, "--http", "[::1]:80", "--root", "/a", "--token-file", "t")
+        token = Path(self.mktemp()).absolute()
+        token.write_text("a-token-of-some-length\n")
+        token.chmod(0o600)
+        readers = ("--http", "[::1]:80", "--root", "/a", "--token-file", str(token))
+        configuration = self.configuration(*REGISTER, *readers)
         self.assertEqual(
             configuration.http,
-            HTTPServer(listen=SocketAddress("::1", 80), root="/a", token_file=str(Path("t").absolute())),
+            HTTPServer(listen=SocketAddress("::1", 80), root="/a", token_file=str(token)),
         )
         self.assertIsNone(configuration.dns)
         configuration = self.configuration("--dns", "53", "--domain", "x", "--http", "unix:/s")
@@ -242,6 +246,10 @@ class BadTests(OptionsTestCase):
             (("--dns", "53", "--domain", "A"), "--domain: 'A'"),
             (("--dns", "53", "--root", "a"), "--root: 'a'"),
             (("--dns", "53", "--token-file", "t"), "--token-file: 't' is not used without --http"),
+            (
+                ("--http", "80", "--token-file", "/missing"),
+                "http: the token file '/missing' cannot be read: No such file",
+            ),
             (("--http", "80", "--domain", "a"), "--domain: 'a' is not used without --dns"),
             ((*REGISTER, "--root", "/a"), "--root: '/a' is not used without --http or --dns"),
         ):
