@@ -80,6 +80,7 @@ def _errors(**texts: str) -> dict[int, Reply]:
 _INVALID: Final = "The request is invalid."
 _AWAY: Final = "ZooKeeper is away, and nothing is known yet; or too much is asked for at the same time."
 _FORBIDDEN: Final = "The ACL does not permit it."
+_LONG: Final = "The body is too long."
 _REFUSED: Final = "The rules of access refuse it."
 _CHANGING: Final = _errors(_401="It needs a token.", _403=_REFUSED)
 
@@ -162,7 +163,7 @@ REGISTERED: Final = (
             200: Reply(text="The endpoints.", schema="DiscoveryResponse", stale=True),
             304: Reply(text="The version in the request is current.", content_type=None, stale=True),
         }
-        | _errors(_400=_INVALID, _403=_FORBIDDEN, _413="The body is too long.", _503=_AWAY),
+        | _errors(_400=_INVALID, _403=_FORBIDDEN, _413=_LONG, _503=_AWAY),
         tag="formats",
     ),
     Route(
@@ -237,7 +238,7 @@ DAEMON: Final = (
         method="GET",
         path="/v1/daemon",
         text="Show the daemon, its session and its services, as txmirror status does.",
-        replies={200: Reply(text="The daemon.", schema="Daemon")},
+        replies={200: Reply(text="The daemon.", schema="Daemon")} | _errors(_400=_INVALID),
         tag="daemon",
     ),
     Route(
@@ -247,7 +248,7 @@ DAEMON: Final = (
         text="Show a service of the daemon, as txmirror why does.",
         parameters=(_ID,),
         replies={200: Reply(text="The service.", schema="WholeLocalService")}
-        | _errors(_404="There is no such service."),
+        | _errors(_400=_INVALID, _404="There is no such service."),
         tag="daemon",
     ),
     Route(
@@ -258,7 +259,7 @@ DAEMON: Final = (
         parameters=(_ID, Parameter("check", "the name of the check", where="path")),
         body="Push",
         replies={200: Reply(text="It was taken.", schema="Empty")}
-        | _errors(_400=_INVALID, _404="There is no such check.", _413="The body is too long.")
+        | _errors(_400=_INVALID, _404="There is no such check.", _413=_LONG)
         | _CHANGING,
         tag="daemon",
     ),
@@ -271,7 +272,8 @@ DAEMON: Final = (
             parameters=(_ID,) if part else (),
             body="MaintenanceRequest" if method == "PUT" else None,
             replies={200: Reply(text="All that is in maintenance.", schema="Maintenance")}
-            | _errors(_400=_INVALID, _404="There is no such service.", _413="The body is too long.")
+            | _errors(_400=_INVALID, _413=_LONG)
+            | (_errors(_404="There is no such service.") if part else {})
             | _CHANGING,
             tag="daemon",
         )
@@ -286,7 +288,7 @@ DAEMON: Final = (
         method="PUT",
         path="/v1/daemon/drain",
         text="Withdraw all services; answer when they are gone.",
-        replies={200: Reply(text="They are gone.", schema="Drained")} | _errors(_400=_INVALID) | _CHANGING,
+        replies={200: Reply(text="They are gone.", schema="Drained")} | _errors(_400=_INVALID, _413=_LONG) | _CHANGING,
         tag="daemon",
     ),
     Route(
@@ -294,7 +296,9 @@ DAEMON: Final = (
         method="DELETE",
         path="/v1/daemon/drain",
         text="Register the services again.",
-        replies={200: Reply(text="They are being registered.", schema="Drained")} | _errors(_400=_INVALID) | _CHANGING,
+        replies={200: Reply(text="They are being registered.", schema="Drained")}
+        | _errors(_400=_INVALID, _413=_LONG)
+        | _CHANGING,
         tag="daemon",
     ),
     Route(
@@ -303,7 +307,7 @@ DAEMON: Final = (
         path="/v1/daemon/reload",
         text="Read the configuration again.",
         replies={200: Reply(text="What has changed.", schema="Reloaded")}
-        | _errors(_400=_INVALID, _422="The configuration has errors; the former one stays.")
+        | _errors(_400=_INVALID, _413=_LONG, _422="The configuration has errors; the former one stays.")
         | _CHANGING,
         tag="daemon",
     ),
