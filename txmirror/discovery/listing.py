@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
+from txmirror.discovery.reading_ahead import MOST_IN_TURN, ReadingAhead
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror import Change, ChangeKind
 from txmirror.registry import OutageHold
@@ -101,6 +102,8 @@ class ListUser:
 class InstanceList:
     """Keeps the nodes of a service: a :class:`~txmirror.registry.discovery.Follower`.
 
+    A long list is decoded in parts, so that the reactor can do other things meanwhile. It is shown when it is complete.
+
     Without a connection it has the last known nodes. After an outage, if the list has shrunk to less than half, it keeps the former
     nodes beside the new ones for some time.
 
@@ -112,6 +115,8 @@ class InstanceList:
     :ivar known: whether there is a list: from the servers, or an earlier one.
     :ivar omitted: the nodes that cannot be read, or on which the filter has failed: the reason by name.
     """
+
+    # It has more than 12 attributes: three are about outages, and one about long lists.
 
     def __init__(self, path: str, hold_for: float, user: ListUser, reactor: IReactorTime) -> None:
         self.tree: ServiceTree | None = None
@@ -125,6 +130,8 @@ class InstanceList:
         #: The nodes that are shown instead, during an outage and while the current ones are held back.
         self._kept: dict[str, Listed] | None = None
         self._hold: OutageHold | None = None
+        #: The nodes of a long list that were decoded before it is read.
+        self._ahead: ReadingAhead[Listed | None] | None = None
 
     @property
     def nodes(self) -> dict[str, Listed]:
@@ -149,6 +156,7 @@ class InstanceList:
         if self.tree is not None:
             self.tree.unwatch(self._tree_changed)
             self.tree = None
+            self._forget_ahead()
             self._outage = True
             self._keep()
         if self._hold is not None:
@@ -165,9 +173,34 @@ class InstanceList:
     # Changes.
 
     def _begin(self, tree: ServiceTree) -> None:
-        if self.tree is tree:
-            tree.watch(self._tree_changed)
-            self._recovered(tree)
+        if self.tree is not tree:
+            return
+        names = sorted(paths.name_of(path) for path in tree if path != self._path)
+        if len(names) <= MOST_IN_TURN:
+            self._start(tree)
+        else:
+            self._ahead = ReadingAhead(
+                names, lambda name: self._read_ahead(tree, name), lambda: self._start(tree), self._reactor
+            )
+
+    def _start(self, tree: ServiceTree) -> None:
+        tree.watch(self._tree_changed)
+        self._recovered(tree)
+
+    def _read_ahead(self, tree: ServiceTree, name: str) -> tuple[Listed | None, int]:
+        """Decode a node, unless it is gone, or was decoded before."""
+        path, known = paths.join(self._path, name), self.nodes.get(name)
+        if path not in tree:
+            return None, 0
+        data, stat = tree[path]
+        if known is not None and known.data == data:
+            return None, 0
+        return Listed(data, stat.czxid, *self._user.judge(name, data)), len(data)
+
+    def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.stop()
+            self._ahead = None
 
     def _read_all(self, tree: ServiceTree) -> None:
         """Compare all nodes with those of a tree, once; but not while they cannot be listed."""
@@ -187,6 +220,7 @@ class InstanceList:
         for name, error in hidden.items():
             self._hide(name, error)
         self.known = True
+        self._forget_ahead()
         self._user.changed()
 
     def _tree_changed(self, change: Change) -> None:
@@ -219,10 +253,13 @@ class InstanceList:
             if known.data == data:
                 self._put(name, attrs.evolve(known, czxid=czxid))
                 return
-        verdict, instance, reason = self._user.judge(name, data)
+        listed = None if self._ahead is None else self._ahead.results.get(name)
+        if listed is None or listed.data != data or listed.czxid != czxid:
+            listed = Listed(data, czxid, *self._user.judge(name, data))
+        instance = listed.instance
         if known is not None and known.instance and instance and not is_same(known.instance, instance):
             self._user.replaced(name)
-        self._put(name, Listed(data, czxid, verdict, instance, reason))
+        self._put(name, listed)
 
     def _hide(self, name: str, error: Exception | None) -> None:
         known = self._current.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from typing import Any
 
 from hypothesis import given
@@ -22,7 +22,8 @@ from txmirror.web.instances import instance_to_json
 
 _SERVICES = ["db", "web"]
 _SERVICE = st.sampled_from(_SERVICES)
-_NODE = st.tuples(_SERVICE, st.sampled_from(["a:1", "b:1", "c:1", "d:1", "e:1"])).map("/".join)
+_NODES = ["a:1", "b:1", "c:1", "d:1", "e:1"]
+_NODE = st.tuples(_SERVICE, st.sampled_from(_NODES)).map("/".join)
 _CLIENT = st.integers(0, 2)
 _STEPS = st.lists(
     st.one_of(
@@ -31,10 +32,12 @@ _STEPS = st.lists(
         st.tuples(st.just("remove"), _SERVICE),
         st.tuples(st.sampled_from(["disconnect", "reconnect", "expire"]), st.just("")),
         st.tuples(st.just("pass"), st.sampled_from(["0.01", "0.06", "1", "20"])),
-        st.tuples(st.sampled_from(["leave", "come"]), _CLIENT),
+        st.tuples(st.sampled_from(["leave", "come", "come", "forget"]), _CLIENT),
         st.tuples(st.just("read"), st.tuples(_CLIENT, st.integers(1, 2_000))),
+        st.tuples(st.just("read"), st.tuples(_CLIENT, st.just(100_000))),
     ),
-    max_size=40,
+    min_size=10,
+    max_size=60,
 )
 
 
@@ -47,6 +50,9 @@ class _History:
         self.mirror = world.mirror(session_timeout=4.0)
         self.catalog = Catalog(self.mirror, ROOT)
         self.log = EventLog(self.catalog, most_bytes=most_bytes)
+        for service in _SERVICES:
+            for node in _NODES:
+                self.change("create", f"{ROOT}/{service}/{node}", b"{}")
         self.application = make_application(EventStreams(self.log).mount)
         self.clients = [
             EventClient(self.application, query, reactor=world.reactor) for query in ("", "", "?service=web")
@@ -73,6 +79,8 @@ class _History:
             number, size = argument
             if self.present[number]:
                 self.clients[number].read(size)
+        elif kind == "forget":
+            self.clients[argument].last_id = ""
         elif kind in ("leave", "come") and self.present[argument] is (kind == "leave"):
             self.present[argument] = kind == "come"
             client = self.clients[argument]
@@ -95,7 +103,7 @@ class _History:
 
     def ignore(self, function: Any, *arguments: Any) -> None:
         """Send a request that may fail."""
-        with suppress(NodeExistsException, NoNodeException, NotEmptyException):
+        with contextlib.suppress(NodeExistsException, NoNodeException, NotEmptyException):
             self.world.result(function(*arguments))
 
     def finish(self) -> None:
@@ -129,8 +137,8 @@ class HistoryTests(SynchronousTestCase):
         self.patch(snapshot, "_MOST", 2)
         self.patch(sse, "_BUFFER", 600)
 
-    @at_most(50)
-    @given(_STEPS, st.sampled_from([1_500, 20_000]))
+    @at_most(30)
+    @given(_STEPS, st.sampled_from([1_500, 6_000, 50_000]))
     def test_converges(self, steps: list[tuple[str, Any]], most_bytes: int) -> None:
         """In the end all clients know the same as the catalog, which has what the server has."""
         with World() as world:

@@ -13,7 +13,7 @@ from txmirror.timers import Timer
 from txmirror.web.catalog.service_list import ServiceList
 
 #: The number of nodes after which the lists of further services are read in a later turn of the reactor.
-_NODES_IN_TURN: Final = 400
+_NODES_IN_TURN: Final = 200
 
 
 class Following:
@@ -52,6 +52,7 @@ class Following:
         self._ready = self._ended = False
         self._lost_since: float | None = None
         self._to_begin: deque[ServiceList] = deque()
+        self._long: ServiceList | None = None
         self._next = Timer(mirror.reactor, self._begin_lists)
         self._waiting = self.tree.ready()
         # It fails when the mirror is closed before.
@@ -134,7 +135,7 @@ class Following:
         added = ServiceList(name, path, self.tree, self._hold_for, self._list_changed, self._reactor)
         self.lists[name] = added
         self._to_begin.append(added)
-        if not self._next.running:
+        if not self._next.running and self._long is None:
             self._next.start(0)
         return added
 
@@ -147,11 +148,18 @@ class Following:
             if self.lists.get(each.name) is each:
                 count += 1 + each.begin()
                 self._list_changed(each)
+                if not each.known:
+                    # A long list, which is read in parts: the next one begins afterwards.
+                    self._long = each
+                    return
         if self._to_begin:
             self._next.start(0)
         self._changed()
 
     def _list_changed(self, changed: ServiceList) -> None:
+        if changed is self._long and (changed.known or changed.missing):
+            self._long = None
+            self._next.start(0)
         if self.lists.get(changed.name) is not changed:
             return
         if changed.missing and changed.empty:

@@ -41,6 +41,9 @@ class ServiceNodes:
             return iter(())
         return iter([self._path, *paths.join_each(self._path, self._tree.children(self._path))])
 
+    def __len__(self) -> int:
+        return 1 + len(self._tree.children(self._path)) if self._path in self._tree else 0
+
     def __getitem__(self, path: str) -> tuple[bytes, ZnodeStat]:
         return self._tree[path]
 

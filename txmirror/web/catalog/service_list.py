@@ -32,7 +32,6 @@ class ServiceList:
     :ivar entries: the entries by name, as of the latest :meth:`take`.
     :ivar names: their names, sorted.
     :ivar missing: whether the service's node does not exist any more.
-    :ivar begun: whether its nodes are read from the tree.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class ServiceList:
         self.path = path
         self.entries: dict[str, Entry] = {}
         self.names: list[str] = []
-        self.missing = self.begun = False
+        self.missing = False
         self._nodes = ServiceNodes(tree, path)
         self._changed = changed
         self._dirty: dict[str, None] = {}
@@ -83,9 +82,8 @@ class ServiceList:
 
         :returns: the number of nodes.
         """
-        self.begun = True
         self._list.follow(self._nodes)
-        return len(self._list.nodes)
+        return len(self._nodes)
 
     def end(self) -> None:
         """Read nothing any longer."""
