@@ -5,6 +5,7 @@ It knows neither listeners nor rules of access: see :mod:`txmirror.web.site`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, TypeVar, cast
 
@@ -31,8 +32,8 @@ Handler = Callable[..., Any]
 Replied = Callable[[str, int, float], object]
 _T = TypeVar("_T")
 
-#: The methods that there are. HEAD is answered as GET, without the body.
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
+#: Others than these are refused without a look at the path. werkzeug would ignore the case.
+_METHOD: Final = re.compile("[A-Z]{1,20}")
 _BUG: Final = "The request has failed because of a bug; the log has more."
 
 
@@ -62,23 +63,23 @@ class Application:
         rules.converters = {"default": SegmentConverter, "path": PathConverter}
         self._klein.handle_errors(HTTPException)(self._refuse_route)
 
-    def get(self, rule: str, handler: Handler, *, query: Collection[str] = ()) -> None:
+    def get(self, rule: str, handler: Handler, *, query: Collection[str] | None = ()) -> None:
         """Answer GET and HEAD.
 
         :param query: the keys that the query may have. One that ends in a dot stands for all keys that begin with it. A request with
-            another key is refused.
+            another key is refused. With None, all keys are ignored.
         """
         self._add("GET", rule, handler, query)
 
-    def post(self, rule: str, handler: Handler, *, query: Collection[str] = ()) -> None:
+    def post(self, rule: str, handler: Handler, *, query: Collection[str] | None = ()) -> None:
         """Answer POST. See :meth:`get`."""
         self._add("POST", rule, handler, query)
 
-    def put(self, rule: str, handler: Handler, *, query: Collection[str] = ()) -> None:
+    def put(self, rule: str, handler: Handler, *, query: Collection[str] | None = ()) -> None:
         """Answer PUT. See :meth:`get`."""
         self._add("PUT", rule, handler, query)
 
-    def delete(self, rule: str, handler: Handler, *, query: Collection[str] = ()) -> None:
+    def delete(self, rule: str, handler: Handler, *, query: Collection[str] | None = ()) -> None:
         """Answer DELETE. See :meth:`get`."""
         self._add("DELETE", rule, handler, query)
 
@@ -86,7 +87,7 @@ class Application:
         """Return the resource of all routes, for a site of ``twisted.web``."""
         return cast(IResource, _Root(self._klein.resource()))
 
-    def _add(self, method: str, rule: str, handler: Handler, query: Collection[str]) -> None:
+    def _add(self, method: str, rule: str, handler: Handler, query: Collection[str] | None) -> None:
         def answer(request: Request, **parts: str) -> Deferred[Any]:
             began = self._seconds()
             answering = Deferred.fromCoroutine(self._answer(request, handler, query, parts))
@@ -103,12 +104,14 @@ class Application:
         """Answer a request that no route matches."""
         return self._count(_refuse_route(request, failure), request, "", self._seconds())
 
-    async def _answer(self, request: Request, handler: Handler, query: Collection[str], parts: dict[str, str]) -> Any:
+    async def _answer(
+        self, request: Request, handler: Handler, query: Collection[str] | None, parts: dict[str, str]
+    ) -> Any:
         """Call a handler. It never fails."""
         try:
             call = Call(
                 request,
-                read_query(read_target(request.uri)[1], query),
+                {} if query is None else read_query(read_target(request.uri)[1], query),
                 {} if request.method in (b"GET", b"HEAD") else read_body(request),
             )
             value = handler(call, **parts)
@@ -168,7 +171,7 @@ class _Root(Resource):
         """Answer a request."""
         assert isinstance(request, Request)
         method = request.method.decode("latin-1")
-        if method not in _METHODS:
+        if _METHOD.fullmatch(method) is None:
             return write_head(request, Answer.of_errors(f"the method {quoted(method)} is unknown", status=501))
         try:
             path, _ = read_target(request.uri)

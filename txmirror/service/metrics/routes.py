@@ -22,13 +22,13 @@ def mount_metrics(daemon: Daemon) -> Mount:
     exposition = Exposition(make_registry(daemon, _AT_ONCE), daemon.registrations.reactor)
 
     async def metrics(call: Call) -> Answer:
-        content_type, content = await exposition.encode(call.request.getHeader("accept") or "")
+        content_type, content = await exposition.encode(call.header("accept") or "")
         return Answer(content, content_type)
 
     def mount(application: Application) -> None:
-        application.get("/metrics", metrics)
-        application.get("/healthz", lambda _: _judge(faults(daemon)))
-        application.get("/readyz", lambda _: _judge(obstacles(daemon)))
+        application.get("/metrics", metrics, query=None)
+        application.get("/healthz", lambda _: _judge(faults(daemon)), query=None)
+        application.get("/readyz", lambda _: _judge(obstacles(daemon)), query=None)
 
     return mount
 

@@ -170,7 +170,9 @@ class PathTests(ApplicationTestCase):
 
     def test_unknown_method(self) -> None:
         """An unknown method is refused, and quoted."""
-        for method in ("TRACE", "OPTIONS", "get"):
+        for method in ("TRACE", "OPTIONS", "CONNECT", "PATCH", "X"):
+            self.assertEqual(self.ask(method, "/v1/things/a").headers["allow"], "GET, HEAD")
+        for method in ("get", "GET1", "X" * 21, "G-T"):
             response = self.ask(method, "/v1/things/a")
             self.assertEqual((response.status, response.errors), (501, [f"the method {method!r} is unknown"]), method)
 

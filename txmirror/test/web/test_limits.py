@@ -100,6 +100,19 @@ class BodyTests(LimitsTestCase):
             response = self.refused(exchange, 413)
             self.assertEqual(response.errors, ["the body has more than 65536 bytes"])
 
+    def test_long_questions(self) -> None:
+        """A question by POST may be longer, but there are only some such bodies in memory at a time, on all connections."""
+        head = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+        exchanges = [self.connect(head, b" " * 100_000) for _ in range(17)]
+        response = self.refused(exchanges[16], 503)
+        self.assertEqual(response.errors, ["there are too many long bodies at the moment"])
+        self.assertFalse(any(exchange.answered for exchange in exchanges[:16]))
+        exchanges[0].leave(ConnectionError())
+        self.send(exchanges[1], b" " * 899_998 + b"{}")
+        self.assertEqual(exchanges[1].response.status, 200)
+        self.assertEqual(self.site.large_bodies, 14)
+        self.assertFalse(self.connect(head, b" " * 100_000).answered)
+
     def test_expect(self) -> None:
         """A client that asks first gets permission, or the refusal."""
         allowed = self.connect(self.put(2, "Expect: 100-continue"))

@@ -160,7 +160,7 @@ class _StreamResource(Resource):
 
 def _read_index(call: Call) -> int | None:
     """Return the index after which a stream resumes; None for none. The header of a client that connects again takes precedence."""
-    header = call.request.getHeader("Last-Event-ID")
+    header = call.header("last-event-id")
     text = call.one("after")
     if text is not None and not _is_index(text):
         raise InvalidRequest(f"'after' is no index: {quoted(text)}")

@@ -53,7 +53,7 @@ def _file_handler(file: StaticFile) -> Handler:
     headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
 
     def answer(call: Call) -> Answer:
-        if file.is_current(call.request.getHeader("if-none-match")):
+        if file.is_current(call.header("if-none-match")):
             return Answer(b"", file.content_type, 304, headers)
         return Answer(file.content, file.content_type, headers=headers)
 

@@ -29,6 +29,8 @@ HEADERS: Final = {
 }
 #: The bytes of a body that are ignored before the connection is closed: then the client can read why it is refused.
 _IGNORED: Final = 2**20
+#: The most bodies of more than 64 KiB at a time, on all connections together.
+_LARGE: Final = 16
 #: The most requests that are answered in one turn of the reactor. A client that sends more at once is disconnected.
 _AT_ONCE: Final = 16
 
@@ -41,6 +43,8 @@ class SiteRequest(Request):
     _received = 0
     _refused = False
     _longest = LONGEST_BODY
+    #: Whether this body is one of the long ones.
+    _large = False
 
     def gotLength(self, length: int | None) -> None:
         """Prepare for the body."""
@@ -57,6 +61,8 @@ class SiteRequest(Request):
         content = cast(io.BytesIO, self.content)
         content.write(data[: max(0, self._longest + 1 - self._received)])
         self._received += len(data)
+        if not self._large and self._received > LONGEST_BODY:
+            self._take_room()
         if self._received > self._longest + _IGNORED:
             self._refuse_body()
 
@@ -90,6 +96,21 @@ class SiteRequest(Request):
         if isinstance(failure.value, InvalidRequest):
             error = failure.value
             finish_with(self, Answer.of_errors(*error.lines, status=error.status, headers=error.headers))
+
+    def _take_room(self) -> None:
+        """Count a long body. There are at most some at a time, so that many clients cannot fill the memory."""
+        site = cast(Any, self.channel).site
+        self._large = True
+        if site.large_bodies >= _LARGE:
+            self._refused = True
+            line = "there are too many long bodies at the moment"
+            cast(SiteChannel, self.channel).refuse(HTTPStatus.SERVICE_UNAVAILABLE, line)
+            return
+        site.large_bodies += 1
+        self.notifyFinish().addBoth(self._leave_room, site)
+
+    def _leave_room(self, _: object, site: Any) -> None:
+        site.large_bodies -= 1
 
     def _refuse_body(self) -> None:
         if not self._refused:

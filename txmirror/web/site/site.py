@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.web.resource import IResource
 from twisted.web.server import Site
+from zope.interface import implementer_only
 
 from txmirror.web.site.requests import SiteChannel, SiteRequest
 from txmirror.web.site.rules import AccessRules
@@ -14,12 +16,15 @@ from txmirror.web.site.rules import AccessRules
 IDLE: Final = 30
 
 
+# TLS negotiates no protocol: there is only one. Older Twisted would change OpenSSL's context for each connection, which pyOpenSSL refuses.
+@implementer_only(IProtocolFactory)
 class AccessSite(Site):
     """Answers requests by HTTP/1.1, as far as the rules allow.
 
     :param resource: answers the requests.
     :param rules: the rules of access.
     :param reactor: measures the time.
+    :ivar large_bodies: the number of bodies of more than 64 KiB that are in memory.
     """
 
     noisy = False
@@ -29,10 +34,7 @@ class AccessSite(Site):
     def __init__(self, resource: IResource, rules: AccessRules, *, reactor: Any) -> None:
         super().__init__(resource, SiteRequest, timeout=IDLE, reactor=reactor)
         self.rules = rules
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """Return the protocols that TLS may agree on."""
-        return [b"http/1.1"]
+        self.large_bodies = 0
 
     def log(self, request: Any) -> None:
         """Log nothing: the part that a request changes logs the change."""

@@ -42,7 +42,9 @@ class ServerTLS:
             "privateKey": read_key(self.key or self.certificate),
         }
         if self.client_ca is not None:
-            options["trustRoot"] = ssl.trustRootFromCertificates(read_certificates(self.client_ca))
+            # Twisted's trustRoot would require a certificate of each client.
+            options["caCerts"] = [each.original for each in read_certificates(self.client_ca)]
+            options["verify"] = True
             options["requireCertificate"] = self.required
         try:
             factory = ssl.CertificateOptions(**options)
