@@ -7,7 +7,7 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
-from txmirror.aio.recipes import Election, Lock, Queue, ReadLock, Semaphore, WriteLock
+from txmirror.aio.recipes import Counter, Election, Lock, Queue, ReadLock, Semaphore, WriteLock
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
 from txmirror.aio.running import run, running_reactor
 from txmirror.aio.tree import Decoded, Tree
@@ -15,6 +15,7 @@ from txmirror.aio.wrapping import Wrapper
 
 __all__ = [
     "Call",
+    "Counter",
     "Decoded",
     "Election",
     "JsonNode",

@@ -1,11 +1,11 @@
-"""Locks, semaphores, elections and queues, for asyncio."""
+"""Locks, semaphores, elections, queues and counters, for asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -17,6 +17,7 @@ from txmirror.aio.mirror import Mirror
 from txmirror.aio.running import current_reactor
 from txmirror.aio.wrapping import Wrapper, at_exit, awaitable
 from txmirror.recipes.acquirable import Acquirable as _Acquirable
+from txmirror.recipes.counter import NumberT
 from txmirror.recipes.queue import Taking as _Taking
 from txmirror.types import ACL
 
@@ -292,6 +293,66 @@ class Queue(Wrapper[deferring.Queue]):
 
     peek = awaitable(deferring.Queue.peek)
     length = awaitable(deferring.Queue.length)
+
+
+class Counter(Wrapper[deferring.Counter[NumberT]], Generic[NumberT]):
+    """:class:`txmirror.recipes.Counter` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param client: as for ``Lock``.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
+    """
+
+    @overload
+    def __init__(
+        self: Counter[int],
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        default: int = 0,
+        curator: bool = False,
+        acl: Sequence[ACL] | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Counter[float],
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        default: float,
+        curator: bool = False,
+        acl: Sequence[ACL] | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        default: Any = 0,
+        curator: bool = False,
+        acl: Sequence[ACL] | None = None,
+    ) -> None:
+        super().__init__(
+            deferring.Counter(
+                client.wrapped, path, default=default, curator=curator, acl=acl, reactor=current_reactor()
+            )
+        )
+
+    @property
+    def path(self) -> str:
+        """The counter's node."""
+        return self.wrapped.path
+
+    def value(self) -> Call[NumberT]:
+        """Return the number. See :meth:`txmirror.recipes.Counter.value`."""
+        loop = self._check_loop()
+        return Call(self.wrapped.value(), loop)
+
+    def add(self, amount: NumberT) -> Call[NumberT]:
+        """Add to the number, once. See :meth:`txmirror.recipes.Counter.add`."""
+        loop = self._check_loop()
+        return Call(self.wrapped.add(amount), loop)
 
 
 def _begin(function: Callable[[], Awaitable[_T]]) -> Deferred[_T]:

@@ -34,6 +34,7 @@ _WRAPPED: dict[Any, Any] = {
     aio.Semaphore: recipes.Semaphore,
     aio.Election: recipes.Election,
     aio.Queue: recipes.Queue,
+    aio.Counter: recipes.Counter,
     aio.Registration: registry.Registration,
     aio.ServiceRegistry: registry.ServiceRegistry,
     aio.RegistryLock: IRegistryLock,

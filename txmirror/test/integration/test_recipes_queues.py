@@ -1,12 +1,14 @@
-"""Queues together with kazoo's, on one path."""
+"""Queues and counters together with kazoo's, on one path."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from txmirror.recipes import Queue
+from txmirror.recipes import Counter, Queue
 from txmirror.test.client.contract import run
 from txmirror.test.integration.servers import OnEmbedded, OnReal
 from txmirror.test.integration.test_recipes import KazooSide
@@ -59,6 +61,40 @@ class KazooQueuesContract(KazooSide):
         taking = Queue(self.ours, self.path).get()
         await deferToThread(self.kazoo.Queue(self.path).put, b"1")
         self.assertEqual(await taking, b"1")
+
+    @run
+    async def test_counter(self) -> None:
+        """Additions of both count, of ints, floats, and as Curator stores them."""
+        kinds: list[tuple[dict[str, Any], dict[str, Any], Any, bytes]] = [
+            ({}, {}, 2, b"6"),
+            ({"default": 0.5}, {"default": 0.5}, 0.25, b"1.25"),
+            ({"curator": True}, {"support_curator": True}, -2, b"\xff\xff\xff\xfa"),
+        ]
+        for number, (options, their_options, amount, stored) in enumerate(kinds):
+            path = f"{self.root}/{number}"
+            ours, theirs = Counter(self.ours, path, **options), self.kazoo.Counter(path, **their_options)
+            await deferToThread(theirs.__add__, amount)
+            first = await ours.value()
+            self.assertEqual(await ours.add(amount), first + amount)
+            self.assertEqual(await deferToThread(lambda: theirs.value), first + amount)  # noqa: B023
+            await deferToThread(theirs.__add__, amount)
+            self.assertEqual((await self.ours.get(path))[0], stored)
+
+    @run
+    async def test_adding_at_once(self) -> None:
+        """Additions of both at once all count."""
+        theirs = self.kazoo.Counter(self.path)
+
+        def add() -> None:
+            for _ in range(20):
+                theirs.__add__(1)
+
+        adding = deferToThread(add)
+        ours = Counter(self.ours, self.path)
+        for _ in range(20):
+            await ours.add(1)
+        await adding
+        self.assertEqual(await ours.value(), 40)
 
 
 class ZooKeeperKazooQueuesTests(OnReal, KazooQueuesContract, TestCase):

@@ -1,11 +1,11 @@
-"""The contract of queues on every server."""
+"""The contract of queues and counters on every server."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 
 from txmirror.errors import NoAuthException
-from txmirror.recipes import Queue
+from txmirror.recipes import Counter, Queue
 from txmirror.test.client.contract import run
 from txmirror.test.recipes.contract import RecipesCase
 from txmirror.types import READ_ACL, digest_acl
@@ -78,3 +78,37 @@ class QueuesContract(RecipesCase):
                 await self.within(refused)
         self.assertEqual(await self.within(queue.get(wait=0)), b"1")
         await self.within(self.client.add_auth("digest", b"app:secret"))
+
+    @run
+    async def test_counter(self) -> None:
+        """Additions of two programs at once all count, and are read in one of them afterwards."""
+        await self.begin()
+        counters = [Counter(client, self.path) for client in (self.client, self.other)]
+        self.assertEqual(await self.within(counters[0].value()), 0)
+        added = await self.within(gatherResults([counters[number % 2].add(2) for number in range(10)]))
+        self.assertEqual(sorted(added), list(range(2, 22, 2)))
+        for counter in counters:
+            self.assertEqual(await self.within(counter.value()), 20)
+        self.assertEqual((await self.within(self.other.get(self.path)))[0], b"20")
+        self.assertEqual(await self.within(counters[0].add(-30)), -10)
+        while await self.within(self.other.get_children(self.path)):
+            pass
+
+    @run
+    async def test_counter_disconnected(self) -> None:
+        """An addition that is begun without a connection is done when there is one."""
+        await self.begin()
+        ours, theirs = Counter(self.client, self.path), Counter(self.other, self.path)
+        adding = []
+
+        async def add() -> None:
+            adding.append(ours.add(1))
+            await theirs.add(10)
+
+        await self.interrupt(add)
+        self.assertEqual(await self.within(adding[0]), 11)
+        session = self.client.session_id
+        await self.end_session()
+        while self.client.session_id in (0, session):
+            await self.pause(0.05)
+        self.assertEqual(await self.within(ours.add(1)), 12)
