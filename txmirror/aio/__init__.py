@@ -7,7 +7,17 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
-from txmirror.aio.recipes import Counter, Election, Lock, Queue, ReadLock, Semaphore, WriteLock
+from txmirror.aio.recipes import (
+    Counter,
+    Election,
+    Lock,
+    LockingQueue,
+    Queue,
+    ReadLock,
+    Semaphore,
+    TakenEntry,
+    WriteLock,
+)
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
 from txmirror.aio.running import run, running_reactor
 from txmirror.aio.tree import Decoded, Tree
@@ -20,6 +30,7 @@ __all__ = [
     "Election",
     "JsonNode",
     "Lock",
+    "LockingQueue",
     "Mirror",
     "Node",
     "Queue",
@@ -29,6 +40,7 @@ __all__ = [
     "Semaphore",
     "ServiceProvider",
     "ServiceRegistry",
+    "TakenEntry",
     "Transaction",
     "Tree",
     "Values",

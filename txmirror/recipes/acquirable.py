@@ -17,7 +17,6 @@ from txmirror.errors import SessionExpiredException, ZooKeeperException
 from txmirror.recipes.clients import connecting
 from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock_node import LockNode
-from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
 _AcquirableT = TypeVar("_AcquirableT", bound="Acquirable")
@@ -85,16 +84,7 @@ class Acquirable:
     @property
     def held(self) -> bool:
         """True if it is held at this moment, and that is safe to rely on."""
-        if self._held is None or self._held.over:
-            return False
-        lease = self._contender.lease
-        if lease is None:
-            return True
-        # The reactor may be late to run the timer of the lease.
-        lease_expired = lease.when_lease_expires()
-        reliable = not lease_expired.called
-        discard(lease_expired)
-        return reliable
+        return self._held is not None and self._contender.relies_on(self._held)
 
     @property
     def lost(self) -> Deferred[None]:

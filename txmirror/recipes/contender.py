@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +21,15 @@ from txmirror.recipes.lock_node import LockNode
 from txmirror.recipes.retry_policy import RetryPolicy, discard
 from txmirror.timers import reactor_or_global
 from txmirror.types import ACL, EventType, WatchedEvent
+
+
+class OwnNode(Protocol):
+    """An ephemeral node that stands for us."""
+
+    path: str
+
+    async def remove(self) -> None:
+        """Delete it if it was created. See :meth:`LockNode.remove`."""
 
 
 class LockNodeGone(Exception):
@@ -74,7 +84,7 @@ class Contender:
         """
         return await self.retry_policy.send(lambda: self.client.get_children(path))
 
-    async def hold(self, node: LockNode) -> Held:
+    async def hold(self, node: OwnNode) -> Held:
         """Hold the lock that a node of ours stands for, if the node exists and is ours.
 
         :raises LockNodeGone: it does not exist, or is not ours.
@@ -95,6 +105,18 @@ class Contender:
             # The reply took so long that it is out of date.
             discard(watch)
         return Held(stat.czxid, lease_expired, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
+
+    def relies_on(self, held: Held) -> bool:
+        """Return whether a period of holding has not ended, and that is safe to rely on."""
+        if held.over:
+            return False
+        if self.lease is None:
+            return True
+        # The reactor may be late to run the timer of the lease.
+        lease_expired = self.lease.when_lease_expires()
+        reliable = not lease_expired.called
+        discard(lease_expired)
+        return reliable
 
     async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
         """Wait until our node is deleted. Failing means that this cannot be known."""

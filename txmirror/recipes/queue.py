@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, overload
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -122,7 +123,13 @@ class Queue:
         entries = check_entries(values, priority)
         return self._place.run(lambda: self._entries.put(entries, priority))
 
-    def get(self, *, wait: float | None = None) -> Deferred[bytes | None]:
+    @overload
+    def get(self, *, wait: None = None) -> Deferred[bytes]: ...
+
+    @overload
+    def get(self, *, wait: float | None) -> Deferred[bytes | None]: ...
+
+    def get(self, *, wait: float | None = None) -> Deferred[Any]:
         """Take the first entry, and wait until there is one.
 
         Waiting survives lost connections and expired sessions.

@@ -218,6 +218,9 @@ class ExampleTests(TestCase):
             "taken there: to Dan, urgent",
             "taken there: to Bob",
             "taken there: to Cyd",
+            "given back: No such file or directory",
+            "resized: resize 17",
+            "jobs: 0",
         ]
         return self.run_example("queues.py").addCallback(self.assertEqual, expected)
 

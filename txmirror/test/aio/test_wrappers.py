@@ -34,6 +34,8 @@ _WRAPPED: dict[Any, Any] = {
     aio.Semaphore: recipes.Semaphore,
     aio.Election: recipes.Election,
     aio.Queue: recipes.Queue,
+    aio.LockingQueue: recipes.LockingQueue,
+    aio.TakenEntry: recipes.TakenEntry,
     aio.Counter: recipes.Counter,
     aio.Registration: registry.Registration,
     aio.ServiceRegistry: registry.ServiceRegistry,
@@ -45,7 +47,16 @@ _PACKAGES = ("client", "mirror", "recipes", "registry", "discovery")
 #: Of a Twisted service, and of the reactor, which is that of the loop.
 _OF_TWISTED = {"startService", "stopService", "reactor"}
 #: Not made by programs.
-_NOT_CONSTRUCTED = {aio.Transaction, aio.Node, aio.JsonNode, aio.Tree, aio.Decoded, aio.Values, aio.RegistryLock}
+_NOT_CONSTRUCTED = {
+    aio.Transaction,
+    aio.Node,
+    aio.JsonNode,
+    aio.Tree,
+    aio.Decoded,
+    aio.Values,
+    aio.RegistryLock,
+    aio.TakenEntry,
+}
 _DOCUMENTED = re.compile(r":ivar (\w+):")
 
 

@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from txmirror.recipes import Counter, Queue
+from txmirror.recipes import Counter, LockingQueue, Queue
 from txmirror.test.client.contract import run
-from txmirror.test.integration.servers import OnEmbedded, OnReal
+from txmirror.test.integration.servers import PATIENCE, OnEmbedded, OnReal
 from txmirror.test.integration.test_recipes import KazooSide
 
 
@@ -61,6 +61,29 @@ class KazooQueuesContract(KazooSide):
         taking = Queue(self.ours, self.path).get()
         await deferToThread(self.kazoo.Queue(self.path).put, b"1")
         self.assertEqual(await taking, b"1")
+
+    @run
+    async def test_locking_queue(self) -> None:
+        """Entries that one has taken are kept from the other, and come to it when they are released."""
+        ours, theirs = LockingQueue(self.ours, self.path), self.kazoo.LockingQueue(self.path)
+        await deferToThread(theirs.put_all, [b"1", b"2"])
+        await ours.put(b"0", 5)
+        entry = await ours.get()
+        self.assertEqual(await deferToThread(theirs.get, PATIENCE), b"1")
+        second = await ours.get()
+        self.assertEqual((entry.data, second.data), (b"0", b"2"))
+        self.assertIsNone(await ours.get(wait=0))
+        self.assertEqual((await ours.length(), await deferToThread(len, theirs)), (3, 3))
+        waiting = ours.get()
+        self.assertTrue(await deferToThread(theirs.release))
+        freed = await waiting
+        self.assertEqual(freed.data, b"1")
+        self.assertEqual([await each.consume() for each in (entry, freed)], [True, True])
+        taking = deferToThread(theirs.get, PATIENCE)
+        await second.release()
+        self.assertEqual(await taking, b"2")
+        self.assertTrue(await deferToThread(theirs.consume))
+        self.assertEqual(await ours.length(), 0)
 
     @run
     async def test_counter(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import gatherResults
 
 from txmirror.errors import NoAuthException
-from txmirror.recipes import Counter, Queue
+from txmirror.recipes import Counter, LockingQueue, Queue
 from txmirror.test.client.contract import run
 from txmirror.test.recipes.contract import RecipesCase
 from txmirror.types import READ_ACL, digest_acl
@@ -78,6 +78,44 @@ class QueuesContract(RecipesCase):
                 await self.within(refused)
         self.assertEqual(await self.within(queue.get(wait=0)), b"1")
         await self.within(self.client.add_auth("digest", b"app:secret"))
+
+    @run
+    async def test_locking_queue(self) -> None:
+        """A taken entry is kept from others; consumed, it is gone, and released, it is there again."""
+        await self.begin()
+        ours, theirs = LockingQueue(self.client, self.path), LockingQueue(self.other, self.path)
+        await self.within(ours.put_all([b"1", b"2"]))
+        entries = [await self.within(queue.get()) for queue in (ours, theirs)]
+        self.assertEqual([entry.data for entry in entries], [b"1", b"2"])
+        self.assertIsNone(await self.within(ours.get(wait=0)))
+        self.assertEqual(await self.within(theirs.length()), 2)
+        waiting = theirs.get()
+        self.assertIs(await self.within(entries[1].consume()), True)
+        self.assertFalse(waiting.called)
+        await self.within(entries[0].release())
+        entry = await self.within(waiting)
+        self.assertEqual(entry.data, b"1")
+        self.assertTrue(entry.held)
+        async with entry:
+            pass
+        self.assertTrue(entry.consumed)
+        self.assertEqual(await self.within(ours.length()), 0)
+
+    @run
+    async def test_locking_queue_session_ended(self) -> None:
+        """When its consumer's session ends, an entry is there again for others, and not consumed by the first."""
+        await self.begin()
+        ours, theirs = LockingQueue(self.client, self.path), LockingQueue(self.other, self.path)
+        await self.within(ours.put(b"1"))
+        entry = await self.within(ours.get())
+        waiting = theirs.get()
+        await self.end_session()
+        again = await self.within(waiting)
+        self.assertEqual((again.data, again.held), (b"1", True))
+        await self.within(entry.lost)
+        self.assertFalse(entry.held)
+        self.assertIs(await self.within(entry.consume()), False)
+        self.assertIs(await self.within(again.consume()), True)
 
     @run
     async def test_counter(self) -> None:
