@@ -7,17 +7,8 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
-from txmirror.aio.recipes import (
-    Counter,
-    Election,
-    Lock,
-    LockingQueue,
-    Queue,
-    ReadLock,
-    Semaphore,
-    TakenEntry,
-    WriteLock,
-)
+from txmirror.aio.queues import Counter, LockingQueue, Queue, TakenEntry
+from txmirror.aio.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
 from txmirror.aio.running import run, running_reactor
 from txmirror.aio.tree import Decoded, Tree
