@@ -128,7 +128,6 @@ class TakenEntry:
             await process(entry.data)
 
     :ivar data: its value.
-    :ivar name: the name of its node.
     :ivar consumed: whether it was certainly consumed by us.
     """
 
@@ -145,7 +144,6 @@ class TakenEntry:
         held: Held,
     ) -> None:
         self.data, self._stat = found
-        self.name = paths.name_of(entry)
         self.consumed = False
         self._place = place
         self._contender = contender
@@ -166,6 +164,11 @@ class TakenEntry:
         else:
             state = "held" if self.held else "lost"
         return f"<TakenEntry {self._entry!r} {state}>"
+
+    @property
+    def name(self) -> str:
+        """The name of its node."""
+        return paths.name_of(self._entry)
 
     @property
     def held(self) -> bool:
@@ -197,7 +200,7 @@ class TakenEntry:
         return self._end(self._consume)
 
     def release(self) -> Deferred[None]:
-        """Give the entry back, if it is not consumed: it is at its place in the queue again.
+        """Release the entry, if it is not consumed: it is at its place in the queue again.
 
         :returns: fires when our node is deleted, or its session has expired; at once if it was consumed or released before. If it is
             being consumed, it waits for that. Fails with a server's refusal; our node is then deleted with the session.
