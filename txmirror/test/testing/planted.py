@@ -11,13 +11,22 @@ from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
 from txmirror.client.session import watches
+from txmirror.client.session.closing import Closing
 from txmirror.client.session.pending import Outbox
+from txmirror.client.session.persistent_watches import PersistentWatches
 from txmirror.client.session.waiting import SessionLease
 from txmirror.client.session.watch_tables import packets
+from txmirror.discovery.listing import InstanceList
 from txmirror.errors import ConnectionLossException
+from txmirror.mirror import Change, ChangeKind
 from txmirror.mirror.read_queue import PendingRead
 from txmirror.mirror.refresher import Refresher
+from txmirror.mirror.retries import Retries
 from txmirror.mirror.store import PARTS
+from txmirror.registry.keeper import Keeper
+from txmirror.registry.outcomes import RegistrationState
+from txmirror.types import EventType
+from txmirror.wire import ConnectResponse
 
 #: Replaces an attribute of a class or module until the end of the test, as ``TestCase.patch`` does.
 Patch = Callable[[object, str, object], object]
@@ -73,11 +82,68 @@ def wake_up_lost(patch: Patch) -> None:
     patch(Outbox, "send_waiting", forgetful)
 
 
+def persistent_not_rearmed(patch: Patch) -> None:
+    """After a reconnection the persistent watches are not set again."""
+
+    def without_persistent(zxid: int, watches: Any, persistent: Any, *args: Any) -> list[Any]:
+        return packets(zxid, watches, PersistentWatches(), *args)
+
+    patch(watches, "packets", without_persistent)
+
+
+def session_left_closed(patch: Patch) -> None:
+    """A client that leaves its session closes it."""
+    patch(Closing, "_send_last_read", Closing._send_close)
+
+
+def read_only_hidden(patch: Patch) -> None:
+    """A client does not notice that a server is read-only."""
+    decode: Any = ConnectResponse.decode
+
+    def writable(*args: Any) -> Any:
+        return attrs.evolve(decode(*args), readOnly=False)
+
+    patch(ConnectResponse, "decode", writable)
+
+
+def contender_asleep(patch: Patch) -> None:
+    """A registry does not notice that the node for which it waits is gone."""
+    changed: Any = Keeper.node_changed
+
+    def asleep(self: Keeper, kind: EventType) -> None:
+        if self.state is not RegistrationState.BLOCKED:
+            changed(self, kind)
+
+    patch(Keeper, "node_changed", asleep)
+
+
+def refused_for_ever(patch: Patch) -> None:
+    """A mirror does not read a node again that it could not read, while the connection stands."""
+    patch(Retries, "later", lambda self, path: None)
+
+
+def withdrawn_kept(patch: Patch) -> None:
+    """A provider keeps an instance that was withdrawn during an outage."""
+    changed: Any = InstanceList._tree_changed
+
+    def keeping(self: InstanceList, change: Change) -> None:
+        if change.kind is not ChangeKind.REMOVED or not self._outage:
+            changed(self, change)
+
+    patch(InstanceList, "_tree_changed", keeping)
+
+
 #: Each bug, with the number of seeds within which a storm of 100 steps must find it.
 PLANTED: dict[Callable[[Patch], None], int] = {
-    watch_not_rearmed: 10,
+    watch_not_rearmed: 20,
+    persistent_not_rearmed: 20,
     write_retried: 100,
-    lock_kept: 150,
-    stale_settled: 20,
+    lock_kept: 100,
+    stale_settled: 10,
     wake_up_lost: 5,
+    session_left_closed: 150,
+    read_only_hidden: 100,
+    refused_for_ever: 100,
+    contender_asleep: 100,
+    withdrawn_kept: 100,
 }

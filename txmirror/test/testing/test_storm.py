@@ -14,10 +14,16 @@ from txmirror.errors import NoNodeException
 from txmirror.test.testing.planted import (
     PLANTED,
     Patch,
+    contender_asleep,
     lock_kept,
+    persistent_not_rearmed,
+    read_only_hidden,
+    refused_for_ever,
+    session_left_closed,
     stale_settled,
     wake_up_lost,
     watch_not_rearmed,
+    withdrawn_kept,
     write_retried,
 )
 from txmirror.testing import World, storm
@@ -108,6 +114,30 @@ class PlantedTests(SynchronousTestCase):
     def test_lock_kept(self) -> None:
         """A lock that is not given up at two thirds of the session timeout is found."""
         self.find(lock_kept)
+
+    def test_persistent_not_rearmed(self) -> None:
+        """Persistent watches that are not set again are found."""
+        self.find(persistent_not_rearmed)
+
+    def test_session_left_closed(self) -> None:
+        """A session that is closed, and not handed over, is found."""
+        self.find(session_left_closed)
+
+    def test_read_only_hidden(self) -> None:
+        """A read-only server that is not reported as one is found."""
+        self.find(read_only_hidden)
+
+    def test_refused_for_ever(self) -> None:
+        """An unreadable node that is not read again is found."""
+        self.find(refused_for_ever)
+
+    def test_contender_asleep(self) -> None:
+        """A registry that does not take over a node for which it waits is found."""
+        self.find(contender_asleep)
+
+    def test_withdrawn_kept(self) -> None:
+        """A provider that keeps what was withdrawn during an outage is found."""
+        self.find(withdrawn_kept)
 
 
 class Program:

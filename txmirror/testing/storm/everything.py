@@ -12,6 +12,7 @@ from txmirror.testing.history import judge
 from txmirror.testing.storm.clients import ClientPart
 from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
 from txmirror.testing.storm.entropy import Replacement
+from txmirror.testing.storm.hiding import HiderPart
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
@@ -26,7 +27,10 @@ _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
     "contender": (ContenderPart, 4),
     "candidate": (CandidatePart, 2),
     "registry": (RegistryPart, 2),
+    "hider": (HiderPart, 1),
 }
+#: The kinds that are not in all storms, with their shares: others check less where they are.
+_SOME = {"hider": 0.25}
 
 
 def make_world(seed: int) -> World:
@@ -60,8 +64,9 @@ class Everything:
         #: Some kinds of parts act more often than others.
         self._weights = {kind: random.choice((1, 1, 6)) for kind in _KINDS}
         for kind, (_, count) in _KINDS.items():
-            for _ in range(count):
-                self._add(kind, random)
+            if random.random() < _SOME.get(kind, 1.0):
+                for _ in range(count):
+                    self._add(kind, random)
 
     def _add(self, kind: str, random: Random) -> None:
         self._count += 1

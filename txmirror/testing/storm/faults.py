@@ -27,7 +27,7 @@ class FaultKind(enum.Enum):
     EXPIRE = "a session expires at the servers"
     KILL = "a server stops"
     LAG = "a server lags behind"
-    PARTITION = "a server loses its quorum"
+    PARTITION = "a server loses its quorum, or all do"
     PIECES = "data arrives in small pieces"
     BUSY = "all programs are busy for a while, and their timers are late"
     WIPE = "all data is lost"
@@ -50,7 +50,7 @@ WEIGHTS = {
     FaultKind.EXPIRE: 3,
     FaultKind.KILL: 6,
     FaultKind.LAG: 8,
-    FaultKind.PARTITION: 3,
+    FaultKind.PARTITION: 5,
     FaultKind.PIECES: 3,
     FaultKind.BUSY: 2,
     FaultKind.WIPE: 0.2,

@@ -21,6 +21,7 @@ class Journal:
     :param write: called with each line; None writes none.
     :ivar step: the number of the current step, for the lines.
     :ivar recorder: records the history.
+    :ivar ended: the reasons for which sessions have ended at the servers.
     :ivar pipelined: see :class:`~txmirror.testing.history.operations.History`.
     :ivar last: the last lines.
     :ivar count: the number of lines.
@@ -30,6 +31,7 @@ class Journal:
         self.step = 0
         self.count = 0
         self.recorder = Recorder()
+        self.ended: dict[int, str] = {}
         self.pipelined: set[str] = set()
         self.last: deque[str] = deque(maxlen=_KEPT)
         self._clock = clock

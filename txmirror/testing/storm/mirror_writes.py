@@ -107,7 +107,7 @@ class MirrorWrites:
         :param not_created: whether the node was not created since the begin.
         """
         witness = self._witnesses.get(path)
-        if witness is None:
+        if witness is None or path in self._scene.hidden:
             return
         state = witness.node.state
         self._check_that(

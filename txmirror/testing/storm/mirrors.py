@@ -69,6 +69,7 @@ class MirrorPart:
         #: The next actions of the watchers.
         self._reactions: list[Callable[[], object]] = []
         self._writes = MirrorWrites(scene, name, self.mirror, self._pending, self._node, self._witnesses)
+        scene.hidden.observers.append(self._hide)
         self.mirror.addStateWatcher("storm", self._state_changed)
         self._expect(self.mirror.connect().addErrback(_trap), "connect")
         for path in PATHS:
@@ -115,9 +116,18 @@ class MirrorPart:
         """Return a node of the mirror, with a witness."""
         node = self.mirror.get(path)
         if path not in self._witnesses:
-            self._witnesses[path] = NodeWitness(self, node)
+            witness = self._witnesses[path] = NodeWitness(self, node)
+            witness.obscured.paths.update(self._scene.hidden.paths)
             node.addValueWatcher("reaction", self._watcher_called)
         return node
+
+    def _hide(self, path: str) -> None:
+        """Note that a node may be unreadable."""
+        for each in self._all_witnesses():
+            each.obscured.add(path)
+
+    def _all_witnesses(self) -> list[NodeWitness | TreeWitness]:
+        return [*self._witnesses.values(), *self._trees]
 
     def _read(self, random: Random) -> None:
         path, timeout = random.choice(PATHS), random.choice((0.1, 5.0, None))
@@ -155,7 +165,9 @@ class MirrorPart:
             path, depth, keep = random.choice(_TREES)
             self._scene.journal.note(self.name, f"makes a tree of {path}, depth {depth}{', filtered' if keep else ''}")
             tree = self.mirror.tree(path, depth=depth, keep=keep)
-            self._trees.append(TreeWitness(self, tree, depth, keep))
+            witness = TreeWitness(self, tree, depth, keep)
+            witness.obscured.paths.update(self._scene.hidden.paths)
+            self._trees.append(witness)
             tree.watch(self._watcher_called)
             tree.ready().addErrback(lambda _: None)
 
@@ -245,6 +257,9 @@ class MirrorPart:
         self._reactions.clear()
         self._pending.check_none("all has settled")
         self.check_that(self.mirror.state is MirrorState.SETTLED, f"is {self.mirror.state}, and should have settled")
+        if self._scene.hidden.old:
+            for each in self._all_witnesses():
+                each.look(self._scene.truth.tree)
         self._compare(self._scene.truth.tree, self._witnesses.values(), self._trees)
         for witness in self._witnesses.values():
             witness.replay()

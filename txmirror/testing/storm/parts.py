@@ -10,8 +10,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txmirror.testing.storm.hidden import Hidden
 from txmirror.testing.storm.holders import Holders
 from txmirror.testing.storm.journal import Journal
+from txmirror.testing.storm.services import Services
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
 from txmirror.types import SessionEvent, SessionState
@@ -58,12 +60,16 @@ class Scene:
     journal: Journal
     truth: Truth
     holders: Holders = attrs.field(init=False)
+    services: Services = attrs.field(init=False)
+    hidden: Hidden = attrs.field(init=False)
     complaints: list[str] = attrs.field(factory=list)
     """The violations so far. Within a callback, an exception would only be logged."""
     _hosts: int = attrs.field(default=0, init=False)
     _serial: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.services = Services(self.truth)
+        self.hidden = Hidden(self.world.reactor)
         self.holders = Holders(
             self.truth, self.world.reactor, self.journal.recorder, lambda complaint: self.check(False, complaint)
         )

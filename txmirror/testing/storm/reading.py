@@ -6,7 +6,6 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
-from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoNodeException, ZooKeeperException
 from txmirror.testing.history import Absent, Answer, Children, Exists, Get, Names, Operation, Sync
 from txmirror.testing.history import Shown as Answered
@@ -23,14 +22,12 @@ class Reads:
     """The reads of a client: each must show the state as of the zxid of its reply.
 
     :param scene: the world.
-    :param client: the client.
     :param replies: the operations of the client.
     :param watches: the watches of the client.
     """
 
-    def __init__(self, scene: Scene, client: ZooKeeperClient, replies: Replies, watches: WatchChecks) -> None:
+    def __init__(self, scene: Scene, replies: Replies, watches: WatchChecks) -> None:
         self._truth = scene.truth
-        self._client = client
         self._replies = replies
         self._watches = watches
 
@@ -44,9 +41,9 @@ class Reads:
         operation = self._replies.begin(Get(path, watched))
         watch: Deferred[WatchedEvent] | None = None
         if watched:
-            answer, watch = self._client.get_and_watch(path)
+            answer, watch = self._replies.client.get_and_watch(path)
         else:
-            answer = self._client.get(path)
+            answer = self._replies.client.get(path)
 
         def check(result: tuple[bytes, ZnodeStat]) -> tuple[int, Answer]:
             zxid = self._watches.saw(operation, path, _shown(*result), watch, WatchSubject.DATA)
@@ -62,9 +59,9 @@ class Reads:
         operation = self._replies.begin(Exists(path, watched))
         watch: Deferred[WatchedEvent] | None = None
         if watched:
-            answer, watch = self._client.exists_and_watch(path)
+            answer, watch = self._replies.client.exists_and_watch(path)
         else:
-            answer = self._client.exists(path)
+            answer = self._replies.client.exists(path)
 
         def check(stat: ZnodeStat | None) -> tuple[int, Answer]:
             if stat is None:
@@ -82,9 +79,9 @@ class Reads:
         operation = self._replies.begin(Children(path, watched))
         watch: Deferred[WatchedEvent] | None = None
         if watched:
-            answer, watch = self._client.get_children_and_watch(path)
+            answer, watch = self._replies.client.get_children_and_watch(path)
         else:
-            answer = self._client.get_children(path)
+            answer = self._replies.client.get_children(path)
 
         def check(names: list[str]) -> tuple[int, Answer]:
             zxid = self._watches.saw(operation, path, tuple(sorted(names)), watch, WatchSubject.CHILDREN)
@@ -108,7 +105,7 @@ class Reads:
                 self._replies.end(operation, zxid, answer)
             return zxid, answers[0]
 
-        self._replies.wait(self._client.get_many(paths), operations[0], check, [])
+        self._replies.wait(self._replies.client.get_many(paths), operations[0], check, [])
 
     def _read_one(self, operation: Operation, result: tuple[bytes, ZnodeStat] | ZooKeeperException) -> Answer | None:
         """Check one of several results."""
@@ -135,7 +132,7 @@ class Reads:
             self._replies.note_zxid(operation, now)
             return now, None
 
-        self._replies.wait(self._client.sync(path), operation, check, [])
+        self._replies.wait(self._replies.client.sync(path), operation, check, [])
         self._get(path, False)
 
 

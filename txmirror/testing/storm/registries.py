@@ -13,14 +13,18 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoConnection, ZooKeeperException
 from txmirror.registry import CODECS
 from txmirror.testing.storm.parts import TIMEOUTS, Pending, Scene
+from txmirror.testing.storm.providers import ProviderChecks
 from txmirror.types import Answer
 
 _PATH = "/services/ssh"
 _NODES = 2
+#: A node for which all registries contend.
+_SHARED = f"{_PATH}/shared:22"
 
 
 class RegistryPart:
-    """A registry that registers a few services, and follows those of all registries. Somebody else changes its nodes.
+    """A registry that registers a few services, follows those of all registries, and has a provider of them. Somebody else changes
+    its nodes, and others contend for one of them.
 
     :param scene: the world.
     :param name: its name in the log.
@@ -36,20 +40,21 @@ class RegistryPart:
         )
         self._other: ZooKeeperClient = scene.world.client(scene.servers(), connect=False)
         self._pending.add(self._other.connect().addErrback(_trap), "connect")
-        #: The services that are wanted, with a number in their data; and those whose registration may still be refused.
-        self._wanted: dict[str, int] = {}
+        self._paths = [*(f"{_PATH}/{name}-{number}:22" for number in range(_NODES)), _SHARED]
+        #: The registrations that may still be refused, with the numbers in their data.
         self._asked: dict[str, int] = {}
         self._number = 0
         self._answers: list[Answer] = []
+        self._provider = ProviderChecks(scene, name, self._registry, _PATH, self._pending)
         self._follow()
 
     # Actions.
 
     def act(self, random: Random) -> None:
         """Begin one action."""
-        path = f"{_PATH}/{self.name}-{random.randrange(_NODES)}:22"
+        path = random.choice(self._paths)
         action = random.choices(
-            [self._register, self._unregister, self._meddle, self._get, self._rebuild], [8, 3, 3, 3, 0.3]
+            [self._register, self._unregister, self._meddle, self._get, self._pick, self._rebuild], [8, 3, 3, 3, 2, 0.3]
         )[0]
         action(path, random)
 
@@ -71,11 +76,11 @@ class RegistryPart:
                 # Nothing is kept of it.
                 result.trap(ZooKeeperException, NoConnection)
             else:
-                self._wanted[path] = number
+                self._scene.services.want(path, self.name, number, self._session)
 
     def _unregister(self, path: str, random: Random) -> None:
         self._note(f"unregisters {path}")
-        self._wanted.pop(path, None)
+        self._scene.services.abandon(path, self.name)
         self._asked.pop(path, None)
         self._pending.add(self._registry.unset(path).addErrback(_trap), f"unset {path}")
 
@@ -88,6 +93,9 @@ class RegistryPart:
 
     def _get(self, path: str, random: Random) -> None:
         self._pending.add(self._registry.get(_PATH).addErrback(_trap), f"get {_PATH}")
+
+    def _pick(self, path: str, random: Random) -> None:
+        self._provider.pick(random)
 
     def _rebuild(self, path: str, random: Random) -> None:
         self._note("rebuilds its connection")
@@ -124,17 +132,11 @@ class RegistryPart:
         """Check that exactly what is wanted is registered, by the living session, and that the answer shows all services."""
         self._pending.check_none("all has settled")
         self._check_that(not self._asked, f"has no answer for {list(self._asked)}")
-        nodes = self._scene.truth.tree.nodes
-        for number in range(_NODES):
-            path = f"{_PATH}/{self.name}-{number}:22"
-            node, wanted = nodes.get(path), self._wanted.get(path)
-            if wanted is None:
-                self._check_that(node is None, f"{path} is there, and not wanted")
-                continue
-            facts = None if node is None else CODECS["ndsr"].decode(node.data or b"")
-            found = None if node is None else (facts.get("n") if isinstance(facts, dict) else facts, node.owner)
-            self._check_that(found == (wanted, self._session()), f"{path} is {found}, and {wanted} is wanted")
+        for path in self._paths:
+            complaint = self._scene.services.complaint(path)
+            self._check_that(complaint is None, f"{complaint}")
         self._check_answer()
+        self._provider.check_settled()
 
     def _check_answer(self) -> None:
         if not self._answers:
@@ -157,7 +159,10 @@ class RegistryPart:
 
     def close(self) -> Deferred[None]:
         """Stop the registry, and close the other client."""
+        self._provider.close()
         stopped = self._registry.stop()
+        for path in self._paths:
+            self._scene.services.abandon(path, self.name)
         return stopped.addCallback(lambda _: self._other.close())
 
     def check_closed(self) -> None:

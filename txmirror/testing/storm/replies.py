@@ -35,7 +35,9 @@ class Replies:
     :param scene: the world.
     :param name: the name of the client in the log.
     :param client: the client.
+    :ivar client: the client; another one after :meth:`take_over`.
     :ivar pending: the operations without a result.
+    :ivar observers: called with the zxid of each reply.
     """
 
     def __init__(self, scene: Scene, name: str, client: ZooKeeperClient) -> None:
@@ -43,11 +45,24 @@ class Replies:
         self._scene = scene
         self._truth = scene.truth
         self._name = name
-        self._client = client
+        self.client = client
+        self.observers: list[Callable[[int], object]] = []
+        #: The number of sessions of the clients before this one.
+        self._earlier = 0
         #: The data generation and the zxid of the latest reply.
         self._floor = (0, 0)
         #: The data of writes that were not done, as the client says.
         self._not_written: list[bytes] = []
+
+    @property
+    def session_number(self) -> int:
+        """The number of the present session, of all sessions of all clients."""
+        return self._earlier + self.client.session.session_number
+
+    def take_over(self, client: ZooKeeperClient) -> None:
+        """Go on with another client, which takes over the session of the former one."""
+        self._earlier += self.client.session.session_number
+        self.client = client
 
     def check_that(self, holds: bool, complaint: str | Callable[[], str]) -> None:
         """Record a violation, if something does not hold."""
@@ -59,12 +74,11 @@ class Replies:
 
     def begin(self, call: Call) -> Operation:
         """Note that an operation begins."""
-        return self._scene.journal.begin(self._name, session_to_come(self._client.session), call)
+        return self._scene.journal.begin(self._name, self._earlier + session_to_come(self.client.session), call)
 
     def end(self, operation: Operation, zxid: int | None, answer: Answer | None) -> None:
         """Note that an operation has succeeded."""
-        session = self._client.session.session_number
-        self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer, session=session)
+        self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer, session=self.session_number)
 
     def fired(self, operation: Operation, *, event: bool = True) -> None:
         """Note that the watch of a read has fired, or has ended without an event."""
@@ -118,8 +132,7 @@ class Replies:
 
     def zxid(self) -> int:
         """Return the zxid of the reply that is being delivered."""
-        ticket = self._client.session_ticket
-        return 0 if ticket is None else ticket.zxid
+        return self.client._session._credentials.seen_zxid
 
     def note_zxid(self, operation: Operation, zxid: int) -> None:
         """Check that the client has seen nothing later than a reply."""
@@ -127,6 +140,8 @@ class Replies:
         if generation == self._truth.generation:
             self.check_that(zxid >= floor, f"#{operation.number} goes back to {zxid:#x}, from {floor:#x}")
         self._floor = (self._truth.generation, zxid)
+        for observer in self.observers:
+            observer(zxid)
 
     def check_settled(self) -> None:
         """Check that nothing waits, and that no write was done that is said to have had no effect."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from txmirror.embedded import Fault as PlannedFault
@@ -122,11 +122,22 @@ class ServerFaults:
         return server.address
 
     def partition(self) -> str | None:
-        """Let a server lose its quorum."""
-        server = self._server()
-        if not server.has_quorum:
-            return None
-        read_only = self._random.random() < 0.3
+        """Let a server lose its quorum, or all servers."""
+        servers = [self._server()] if self._random.random() < 0.7 else self._world.servers
+        return self._cut_off(servers, read_only=self._random.random() < 0.5)
+
+    def begin_read_only(self) -> str | None:
+        """Let all servers be without a quorum from the beginning, when clients may take a session with a read-only server."""
+        return self._cut_off(self._world.servers, read_only=True)
+
+    def _cut_off(self, servers: Sequence[Server], *, read_only: bool) -> str | None:
+        cut_off = [server for server in servers if server.has_quorum]
+        for server in cut_off:
+            self._lose_quorum(server, read_only=read_only)
+        addresses = ", ".join(server.address for server in cut_off)
+        return f"{addresses}{', read-only' if read_only else ''}" if cut_off else None
+
+    def _lose_quorum(self, server: Server, *, read_only: bool) -> None:
         server.lose_quorum(read_only=read_only)
 
         def regain() -> None:
@@ -134,7 +145,6 @@ class ServerFaults:
                 server.regain_quorum()
 
         self._lasting.append((f"PARTITION {server.address}", regain))
-        return f"{server.address}{', read-only' if read_only else ''}"
 
     def heal(self) -> None:
         """Cancel all faults of single requests."""

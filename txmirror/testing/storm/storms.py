@@ -26,6 +26,8 @@ _CHECKING_TIME = 20.0
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 #: A world whose reactor runs more calls at one instant is taken for an endless loop.
 _PATIENCE = 300_000
+#: The servers' sessions, which log their ends.
+_SESSIONS = "txmirror.embedded.sessions.Sessions"
 
 
 class Program(Protocol):
@@ -100,6 +102,8 @@ class _LogWatcher:
             self.failures.append(f"{formatEvent(event)}\n{failure.getTraceback()}")
         elif event.get("log_level", LogLevel.debug) >= LogLevel.info:
             self._journal.note("log", _ADDRESS.sub("", formatEvent(event)))
+        if event.get("log_namespace") == _SESSIONS and "reason" in event:
+            self._journal.ended[event["session"]] = event["reason"]
 
 
 class Storm:

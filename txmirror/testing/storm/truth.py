@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from txmirror.embedded.ensemble_state import EnsembleState
@@ -51,7 +51,16 @@ class _History:
 
     def changed(self, since: int, until: int) -> bool:
         """Return whether a state began after a zxid, up to another."""
-        return bisect_right(self._zxids, since) < bisect_right(self._zxids, until)
+        return self.count(since, until) > 0
+
+    def count(self, since: int, until: int) -> int:
+        """Return the number of states that began after a zxid, up to another."""
+        return bisect_right(self._zxids, until) - bisect_right(self._zxids, since)
+
+    def pairs(self, since: int, until: int) -> Iterator[tuple[Any, Any]]:
+        """Yield these states, each with the one before it."""
+        for index in range(bisect_right(self._zxids, since), bisect_right(self._zxids, until)):
+            yield self._states[index - 1], self._states[index]
 
 
 class Truth:
@@ -149,6 +158,15 @@ class Truth:
     def children_changed(self, path: str, since: int, until: int = FOREVER) -> bool:
         """Return whether the children of a node were created or deleted, or the node itself, likewise."""
         return self._children_of(path).changed(since, until)
+
+    def count_changes(self, path: str, since: int, until: int) -> int:
+        """Return how often a node was created, deleted or changed after a zxid, up to another."""
+        return self._nodes_of(path).count(since, until)
+
+    def count_changes_of_children(self, path: str, since: int, until: int) -> int:
+        """Return how often a child of a node was created or deleted, likewise."""
+        pairs = self._children_of(path).pairs(since, until)
+        return sum(before is not None and after is not None for before, after in pairs)
 
 
 def _shown(node: Node) -> Shown:

@@ -7,7 +7,6 @@ import enum
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, SessionExpiredException, SystemErrorException
 from txmirror.testing.history import Operation
 from txmirror.testing.storm.parts import Scene
@@ -50,14 +49,22 @@ class WatchChecks:
 
     :param scene: the world.
     :param replies: the operations of the client.
-    :param client: the client.
     """
 
-    def __init__(self, scene: Scene, replies: Replies, client: ZooKeeperClient) -> None:
+    def __init__(self, scene: Scene, replies: Replies) -> None:
         self._truth = scene.truth
+        self._hidden = scene.hidden
         self._replies = replies
-        self._client = client
         self._watches: dict[Deferred[WatchedEvent], _Watch] = {}
+
+        scene.hidden.observers.append(self._give_up)
+
+    def _give_up(self, path: str) -> None:
+        """Expect no events about a node."""
+        for deferred, watch in list(self._watches.items()):
+            if watch.path == path:
+                del self._watches[deferred]
+                self._replies.fired(watch.operation, event=False)
 
     @property
     def count(self) -> int:
@@ -82,17 +89,18 @@ class WatchChecks:
         )
         self._replies.note_zxid(operation, zxid)
         self._check_order(operation, path, zxid)
-        if watch is not None and not watch.called:
-            number = self._client.session.session_number
+        if watch is not None and path in self._hidden:
+            # The servers may send no event to it.
+            self._replies.fired(operation, event=False)
+        elif watch is not None and not watch.called:
+            number = self._replies.session_number
             self._watches[watch] = _Watch(operation, subject, path, zxid, truth.generation, number)
         return zxid
 
     def _check_order(self, operation: Operation, path: str, zxid: int) -> None:
         """Check that no watch is still to report a change that a reply shows already."""
         for watch in self._watches.values():
-            late = (
-                watch.path == path and watch.session == self._client.session.session_number and self._owed(watch, zxid)
-            )
+            late = watch.path == path and watch.session == self._replies.session_number and self._owed(watch, zxid)
             self._replies.check_that(not late, f"#{operation.number} shows {zxid:#x} before {watch} has fired")
 
     def expect(self, deferred: Deferred[WatchedEvent] | None) -> None:
@@ -136,7 +144,7 @@ class WatchChecks:
         """Check that no watch was missed."""
         for watch in list(self._watches.values()):
             self._replies.check_that(not self._owed(watch, FOREVER), f"{watch} has not fired")
-            current = watch.session == self._client.session.session_number
+            current = watch.session == self._replies.session_number
             self._replies.check_that(current, f"{watch} has outlived its session")
 
     def check_closed(self) -> None:

@@ -13,6 +13,9 @@ from txmirror.testing.storm.network_faults import NetworkFaults
 from txmirror.testing.storm.server_faults import ServerFaults
 from txmirror.testing.world import World
 
+#: How many of the storms begin at servers without a quorum.
+_READ_ONLY = 0.1
+
 
 class Weather:
     """The faults of one storm.
@@ -64,6 +67,8 @@ class Weather:
         }
         self._kinds = [kind for kind in FaultKind if kind in kinds]
         self._weights = [WEIGHTS[kind] for kind in self._kinds]
+        if FaultKind.PARTITION in kinds and random.random() < _READ_ONLY:
+            self._note(FaultKind.PARTITION, servers.begin_read_only())
 
     def strike(self) -> None:
         """Let one fault happen, or end one that lasts."""
@@ -75,10 +80,12 @@ class Weather:
             end()
         elif self._kinds:
             kind = self._random.choices(self._kinds, self._weights)[0]
-            detail = self._actions[kind]()
-            if detail is not None:
-                self.count += 1
-                self._journal.note("weather", f"{kind.name} {detail}")
+            self._note(kind, self._actions[kind]())
+
+    def _note(self, kind: FaultKind, detail: str | None) -> None:
+        if detail is not None:
+            self.count += 1
+            self._journal.note("weather", f"{kind.name} {detail}")
 
     def heal(self) -> None:
         """End all faults."""

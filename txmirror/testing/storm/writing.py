@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from txmirror.client import ZooKeeperClient
 from txmirror.testing.history import Answer, Create, Delete, Operation, Set, Shown, Transaction
 from txmirror.testing.storm.parts import PATHS, Scene
 from txmirror.testing.storm.replies import Replies
@@ -18,15 +17,13 @@ class Writes:
 
     :param scene: the world.
     :param name: the name of the client in the log.
-    :param client: the client.
     :param replies: the operations of the client.
     """
 
-    def __init__(self, scene: Scene, name: str, client: ZooKeeperClient, replies: Replies) -> None:
+    def __init__(self, scene: Scene, name: str, replies: Replies) -> None:
         self._scene = scene
         self._truth = scene.truth
         self._name = name
-        self._client = client
         self._replies = replies
 
     def act(self, random: Random) -> None:
@@ -42,12 +39,12 @@ class Writes:
 
         if self._scene.plain_creates:
             # There the client reads the stat afterwards, so that the order of its requests is another.
-            plain = self._client.create(path, data, ephemeral=ephemeral)
+            plain = self._replies.client.create(path, data, ephemeral=ephemeral)
             self._replies.wait(
                 plain, operation, lambda _: (self._wrote(operation, self._replies.zxid(), path, [data]), None), [data]
             )
         else:
-            created = self._client.create_and_stat(path, data, ephemeral=ephemeral)
+            created = self._replies.client.create_and_stat(path, data, ephemeral=ephemeral)
             self._replies.wait(
                 created, operation, lambda result: (self._wrote(operation, result[1].czxid, path, [data]), None), [data]
             )
@@ -64,7 +61,7 @@ class Writes:
             zxid = self._wrote(operation, stat.mzxid, path, [data])
             return zxid, Shown(stat.mzxid, None, stat.czxid, stat.version, stat.ephemeralOwner)
 
-        self._replies.wait(self._client.set(path, data, version), operation, check, [data])
+        self._replies.wait(self._replies.client.set(path, data, version), operation, check, [data])
 
     def _compare(self, path: str, random: Random) -> None:
         self._set(path, random, random.randrange(4))
@@ -81,14 +78,14 @@ class Writes:
             self._replies.note_zxid(operation, zxid)
             return zxid, None
 
-        self._replies.wait(self._client.write_delete(path, version), operation, check, [])
+        self._replies.wait(self._replies.client.write_delete(path, version), operation, check, [])
 
     def _transact(self, path: str, random: Random) -> None:
         """Set two nodes in one transaction: both or none."""
         other = random.choice([each for each in PATHS if each != path])
         data = [self._scene.unique(self._name), self._scene.unique(self._name)]
         operation = self._replies.begin(Transaction((Set(path, data[0].decode()), Set(other, data[1].decode()))))
-        transaction = self._client.transaction()
+        transaction = self._replies.client.transaction()
         transaction.set(path, data[0])
         transaction.set(other, data[1])
 
