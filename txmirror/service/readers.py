@@ -75,9 +75,10 @@ class Readers:
     async def _stop(self) -> None:
         # Streams end before their port, so that their clients see the end.
         self.web.finish()
-        await gatherResults([self.http.stopService(), self.dns.stopService()])
+        stopped = [self.http.stopService(), self.dns.stopService()]
+        # Before any wait: this one may be cancelled.
         self._let_dns_read(None)
-        await self.session.when_closed()
+        await gatherResults([*stopped, self.session.when_closed()])
 
     def _let_dns_read(self, source: MirrorSource | None) -> None:
         former, self._dns_source = self._dns_source, source

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import attrs
+from twisted.internet.task import deferLater
 
 from txmirror import __version__
 from txmirror.checks import CheckHealth
@@ -16,9 +17,18 @@ from txmirror.service.daemon import Daemon
 from txmirror.service.session import Session
 from txmirror.service.summary import summarise
 
+#: The services that are described in one turn of the reactor: some milliseconds.
+_SERVICES_IN_TURN: Final = 100
 
-def describe_daemon(daemon: Daemon) -> dict[str, Any]:
-    """Return the state of the daemon, with its services and its session."""
+
+async def describe_daemon(daemon: Daemon) -> dict[str, Any]:
+    """Return the state of the daemon, with its services and its session. Many services take several turns of the reactor."""
+    services: list[dict[str, Any]] = []
+    for number, name in enumerate(list(daemon.supervisor.services), 1):
+        if name in daemon.supervisor.services:
+            services.append(describe_service(daemon, name))
+        if number % _SERVICES_IN_TURN == 0:
+            await deferLater(daemon.registrations.reactor, 0)
     session = daemon.registrations.session
     return {
         "version": __version__,
@@ -37,7 +47,7 @@ def describe_daemon(daemon: Daemon) -> dict[str, Any]:
         "files": list(daemon.configuration.sources),
         "output_files": [_describe_output_file(file) for file in daemon.output_files.files.values()],
         "readers": describe_readers(daemon),
-        "services": [describe_service(daemon, each) for each in daemon.supervisor.services],
+        "services": services,
         "zookeeper": describe_zookeeper(daemon),
     }
 

@@ -14,7 +14,7 @@ from txmirror.service.mirrors import MirrorSource
 from txmirror.timers import Timer
 from txmirror.web import Application, Call, InvalidRequest
 from txmirror.web.catalog import Catalog
-from txmirror.web.events import EventLog, EventStreams
+from txmirror.web.events import EventCounts, EventLog, EventStreams
 
 #: The seconds without a request after which the mirror is no longer used. The catalog follows the services for as long.
 _IDLE: Final = 900.0
@@ -51,11 +51,13 @@ class WebContents:
     closed, too. It is a :class:`~txmirror.web.api.Readers`.
 
     :param reactor: the reactor.
+    :ivar counts: counts the work of the event streams.
     :ivar stream_begins: called before a stream of events begins, so that the states in its snapshot can be set.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         self.stream_begins: Callable[[], object] = lambda: None
+        self.counts = EventCounts()
         self._reactor = reactor
         self._source: MirrorSource | None = None
         self._root = "/"
@@ -130,7 +132,7 @@ class WebContents:
         if mirror is None:
             return
         catalog = Catalog(mirror, self._root)
-        log = EventLog(catalog)
+        log = EventLog(catalog, counts=self.counts)
         self._contents = _Contents(source, mirror, catalog, log, EventStreams(log, most=self._most_streams))
         self._idle.start(_IDLE)
 

@@ -28,10 +28,28 @@ HTTP: Final = (
         one(lambda daemon: daemon.counts.http.times),
     ),
     Metric(
-        "txmirror_http_streams",
+        "txmirror_http_open_streams",
         Kind.GAUGE,
         "The number of open event streams.",
         one(lambda daemon: daemon.readers.web.streams),
+    ),
+    Metric(
+        "txmirror_http_streams_total",
+        Kind.COUNTER,
+        "The number of event streams that were opened.",
+        one(lambda daemon: daemon.readers.web.counts.streams),
+    ),
+    Metric(
+        "txmirror_http_snapshots_total",
+        Kind.COUNTER,
+        "The number of snapshots in event streams: at their beginning, and when a client was too slow or too long away.",
+        one(lambda daemon: daemon.readers.web.counts.snapshots),
+    ),
+    Metric(
+        "txmirror_http_streams_sent_bytes_total",
+        Kind.COUNTER,
+        "The number of bytes of events that were written to event streams.",
+        one(lambda daemon: daemon.readers.web.counts.sent_bytes),
     ),
     Metric(
         "txmirror_http_waiting",

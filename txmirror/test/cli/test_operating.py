@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.static import Data
 
 from txmirror.checks import Status
 from txmirror.cli.command import main
@@ -22,6 +23,7 @@ from txmirror.configuration import load
 from txmirror.embedded import EmbeddedServer
 from txmirror.machine import Machine
 from txmirror.service import ControlService, Daemon
+from txmirror.test.zookeeper import free_ports
 
 _CONFIGURATION = """
 [zookeeper]
@@ -87,6 +89,24 @@ class CommandsTests(TestCase):
         self.assertEqual(db.split()[:3], ["db", "undecided", "0/1"])
         self.assertEqual((await self.run_command("status", "web"))[0], 0)
         self.assertEqual((await self.run_command("status", "db"))[0], 1)
+
+    async def test_readers(self) -> None:
+        """The servers for readers are listed, with their addresses and replies; one that does not listen, with the reason."""
+        http, dns = free_ports(2)
+        self.daemon.readers.http.serve(Data(b"", "text/plain"))
+        tables = f'[http]\nlisten = "127.0.0.1:{http}"\n[dns]\nlisten = "127.0.0.1:{dns}"\n'
+        self.file.write_text(_CONFIGURATION.format(servers=self.server.address) + tables)
+        status, output, error = await self.run_command("reload")
+        self.assertEqual(status, 0, error)
+        self.assertIn("http changed", output)
+        lines = (await self.run_command("status"))[1].splitlines()
+        self.assertIn(f"HTTP at http://127.0.0.1:{http}/, ", lines[-2])
+        self.assertIn("0 event streams", lines[-2])
+        self.assertEqual(lines[-1], f"DNS at 127.0.0.1:{dns}, 0 replies")
+        self.daemon.readers.http._listener.problem = "no"  # type: ignore[union-attr]
+        self.daemon.readers.http.address = None
+        lines = (await self.run_command("status"))[1].splitlines()
+        self.assertIn(f"HTTP not at 127.0.0.1:{http}: no", lines[-2])
 
     async def test_output_files(self) -> None:
         """The output files are listed too, and the status is not 0 while one cannot be written."""

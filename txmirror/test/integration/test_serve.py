@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import tempfile
 import urllib.error
 import urllib.request
 import uuid
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 from kazoo.security import make_acl, make_digest_acl
 from twisted.names import dns
 
+from txmirror.test.certificates import Authority
 from txmirror.test.dns.case import ask, decode, show
 from txmirror.test.integration.test_secured import secured_server
 from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
@@ -199,6 +202,41 @@ class ServeTests(TwistdTestCase):
         wait_for(lambda: "10.0.0.3" in fetch(self.address, "/v1/services/web")[1], "the services")
         self.assertEqual(twistd.terminate(), -signal.SIGTERM)
         self.assertNotIn("Traceback", twistd.log)
+
+    def test_https(self) -> None:
+        """With TLS, this machine may read without a client's certificate; a change needs one, here and at all addresses."""
+        authority = Authority(self.folder, "authority")
+        server, client = authority.vouch("server", "localhost"), authority.vouch("client")
+        for file in (server, client):
+            file.chmod(0o600)
+        file = self.folder / "txmirror.toml"
+        tls = f'certificate = "{server}"\nkey = "{server}"\nclient_ca = "{authority.file}"\n'
+        session = f'[zookeeper]\nservers = "{self.server}"\n'
+        file.write_text(f'{session}[http]\nlisten = "127.0.0.1:{self.http}"\n{tls}')
+        twistd = self.twistd("--config", str(file))
+        twistd.wait_for(f"The page is at https://127.0.0.1:{self.http}/.")
+
+        def request(method: str, *certificates: Path) -> int:
+            trust = ssl.create_default_context(cafile=str(authority.file))
+            for each in certificates:
+                trust.load_cert_chain(each)
+            connection = HTTPSConnection("localhost", self.http, context=trust, timeout=5)
+            try:
+                connection.request(method, "/v1/daemon" if method == "GET" else "/v1/daemon/drain")
+                return connection.getresponse().status
+            except OSError:
+                return 0
+            finally:
+                connection.close()
+
+        self.assertEqual([request("GET"), request("DELETE"), request("DELETE", client)], [200, 403, 200])
+        file.write_text(f'{session}[http]\nlisten = "0.0.0.0:{self.http}"\n{tls}')
+        twistd.process.send_signal(signal.SIGHUP)
+        twistd.wait_for(f"The page is at https://0.0.0.0:{self.http}/.")
+        self.assertEqual([request("GET"), request("GET", client)], [0, 200])
+        file.write_text(f'{session}[http]\ncertificate = "{self.password}"\n')
+        twistd.process.send_signal(signal.SIGHUP)
+        self.assertIn(str(self.password), twistd.wait_for("Not reloaded: http: "))
 
     def test_token(self) -> None:
         """At all addresses, a token is needed."""

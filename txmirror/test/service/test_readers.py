@@ -17,6 +17,8 @@ from txmirror.service import Daemon, make_root
 from txmirror.service.event_states import EventStates
 from txmirror.test.dns.case import ask, decode, show
 from txmirror.test.service.case import DaemonTestCase, service
+from txmirror.test.web.api.described import check_answer, need_description
+from txmirror.test.web.exchange import parse_response
 from txmirror.types import ACL, READ_ACL, digest_acl
 from txmirror.web.site import AccessRules, AccessSite
 
@@ -283,6 +285,26 @@ class StateTests(ReadersTestCase):
         self.reactor.pass_time(2)
         self.assertEqual(daemon.readers.web.streams, 0)
 
+    def test_many_services(self) -> None:
+        """Many services are described in several turns of the reactor, for a request and for the streams."""
+        count = 250
+        daemon = self.daemon(*(service(f"s{number}", checks=0) for number in range(count)))
+        self.reactor.pass_time(2)
+        self.assertEqual(len(self.get(daemon, "/v1/daemon")[1]["services"]), count)
+        stream = self.begin(daemon, "/v1/events")
+        self.assertEqual(stream.value().count(b'"condition":"registered"'), count)
+        self.lose_all()
+
+    def test_described(self) -> None:
+        """The description of the API has all that the daemon answers."""
+        need_description()
+        daemon = self.daemon(service("web"), '[http]\nlisten = "127.0.0.1:1"', "[dns]")
+        self.reactor.pass_time(1)
+        self.server.drop_connections()
+        self.reactor.pass_time(3)
+        for path in ("/v1/daemon", "/v1/daemon/services/web", "/v1/daemon/services/none", "/v1/services"):
+            check_answer("GET", path, None, parse_response(self.begin(daemon, path).value()))
+
     def test_outages(self) -> None:
         """An outage is described with its times and its reason, and ends."""
         daemon = self.daemon()
@@ -317,7 +339,9 @@ class MetricsTests(ReadersTestCase):
             'txmirror_http_replies_total{route="none",status="404"} 1.0',
             'txmirror_http_replies_total{route="none",status="405"} 1.0',
             'txmirror_http_replies_total{route="/v1/events",status="200"} 1.0',
-            "txmirror_http_streams 1.0",
+            "txmirror_http_open_streams 1.0",
+            "txmirror_http_streams_total 1.0",
+            "txmirror_http_snapshots_total 1.0",
             "txmirror_http_waiting 1.0",
             "txmirror_http_listening 1.0",
             "txmirror_http_duration_seconds_count 5.0",
@@ -325,5 +349,5 @@ class MetricsTests(ReadersTestCase):
             self.assertIn(f"{line}\n", text)
         self.lose_all()
         text = self.begin(daemon, "/metrics").value().decode()
-        self.assertIn("txmirror_http_streams 0.0\n", text)
+        self.assertIn("txmirror_http_open_streams 0.0\n", text)
         self.assertIn("txmirror_http_waiting 0.0\n", text)

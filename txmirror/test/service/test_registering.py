@@ -171,7 +171,7 @@ class RegistrationServiceTests(ServiceTestCase):
         for each in service.daemon.supervisor.services.values():
             self.assertEqual(each.why(), "It has no checks, but ZooKeeper refuses the daemon's credentials.")
             self.assertEqual(each.next_action(), "none until the daemon is restarted with other credentials")
-        self.assertTrue(describe_daemon(service.daemon)["refused"])
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(describe_daemon(service.daemon)))["refused"])
         self.stop(service, 3)
 
     def test_down_from_the_start(self) -> None:
@@ -190,7 +190,7 @@ class RegistrationServiceTests(ServiceTestCase):
         self.reactor.pass_time(1)
         self.assertIn("Registrations stay until the session expires", self.log.about("ZooKeeper is out of reach")[-1])
         assert service.daemon is not None
-        self.assertFalse(describe_daemon(service.daemon)["refused"])
+        self.assertFalse(self.successResultOf(Deferred.fromCoroutine(describe_daemon(service.daemon)))["refused"])
         self.stop(service, 8)
 
     def test_acl(self) -> None:

@@ -1,6 +1,7 @@
 """Server-sent events: a snapshot of all services, and then each change."""
 
+from txmirror.web.events.counts import EventCounts
 from txmirror.web.events.log import EventLog
 from txmirror.web.events.streams import EventStreams
 
-__all__ = ["EventLog", "EventStreams"]
+__all__ = ["EventCounts", "EventLog", "EventStreams"]

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from txmirror.observers import Observers
 from txmirror.timers import Timer
 from txmirror.web.catalog import Catalog, CatalogChange
+from txmirror.web.events.counts import EventCounts
 from txmirror.web.events.encoding import encode_change, encode_state
 
 #: The most bytes of events that are kept.
@@ -40,6 +41,7 @@ class EventLog:
 
     :param catalog: the catalog.
     :param most_bytes: the most bytes of events to keep.
+    :param counts: counts the work of the streams; None for counts of its own.
     :ivar first: the position of the oldest event.
     """
 
@@ -47,8 +49,9 @@ class EventLog:
 
     _log = Logger()
 
-    def __init__(self, catalog: Catalog, *, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, catalog: Catalog, *, most_bytes: int = _MOST_BYTES, counts: EventCounts | None = None) -> None:
         self.catalog = catalog
+        self.counts = EventCounts() if counts is None else counts
         self.first = 0
         self._most_bytes = most_bytes
         self._events: list[LogEvent] = []

@@ -70,6 +70,7 @@ class Stream:
         data = self._next(self._position)
         if data:
             self._wrote = True
+            self._log.counts.sent_bytes += len(data)
             self._request.write(data)
         return len(data)
 
@@ -122,6 +123,7 @@ class Stream:
         self._ready(self)
 
     def _reset(self) -> None:
+        self._log.counts.snapshots += 1
         self._snapshot = Snapshot(self._log.catalog, self._services)
         self._position, self._begun_at = self._log.end, self._log.index
         assert self._request is not None

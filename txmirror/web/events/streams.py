@@ -77,6 +77,7 @@ class EventStreams:
 
     def begin(self, request: Request, services: Collection[str] | None, after: int | None) -> None:
         """Begin a stream."""
+        self._log.counts.streams += 1
         self._log.begin()
         if not self._streams:
             self._log.watch(self, self._news)
