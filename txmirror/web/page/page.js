@@ -461,7 +461,12 @@ class Rows {
     this.scrolls = getComputedStyle(this.scroller).overflowY !== "visible";
   }
   paint(touched) {
-    if (!this.host.offsetParent) return;
+    if (!this.host.offsetParent) {
+      // It is hidden. An empty list has no rows, and others are drawn when they are shown.
+      if (!this.items.length) for (const element of this.elements.values()) element.remove();
+      if (!this.items.length) this.elements.clear();
+      return;
+    }
     this.measure();
     const total = this.items.length, { top, bottom } = this.seen();
     const begin = this.host.getBoundingClientRect().top - (this.spacer ? this.scroller.scrollTop : 0);
@@ -1297,7 +1302,8 @@ function drawStrip() {
   mark(document.documentElement, "data-state", kind || "starting");
   // The age counts up: only the change is announced.
   if ($("announcement").kind !== kind && kind) {
-    if ($("announcement").kind) put($("announcement"), kind === "old" ? words : "The page is up to date again.");
+    if (kind === "old") put($("announcement"), words);
+    else if ($("announcement").kind === "old") put($("announcement"), "The page is up to date again.");
     $("announcement").kind = kind;
   }
 }
