@@ -350,15 +350,18 @@ const stream = {
     clearTimeout(this.timer);
     const wait = Math.min(500 * 2 ** this.tries++, 5000) * (0.75 + Math.random() / 2);
     this.timer = setTimeout(() => this.start(), wait);
-    if (this.tries % 3 === 2) this.explain();
+    if (this.tries % 3 === 1) this.explain();
     wake();
   },
   // An EventSource does not say why it failed: ask in another way.
   async explain() {
     try {
       const answer = await fetch("/v1/daemon", { signal: AbortSignal.timeout(3000) });
-      this.problem = answer.status === 401 || answer.status === 403 ? "The daemon asks for a token: load the page again."
-        : answer.status === 503 ? "The daemon has too many readers." : "";
+      this.problem = answer.status === 401 || answer.status === 403 ? "The daemon asks for a token: load the page again." : "";
+      if (answer.ok) {
+        model.daemon = await answer.json();
+        this.problem = model.daemon.connected === false ? "The daemon is not connected to ZooKeeper." : "The daemon accepts no more readers at the moment.";
+      }
     } catch { this.problem = ""; }
     wake();
   },
@@ -410,6 +413,7 @@ class Rows {
     });
     host.addEventListener("click", (event) => {
       const element = event.target.closest(".row");
+      // Who selects text does not want to open the row.
       if (!element?.item || String(getSelection()).length) return;
       this.setActive(element.item);
       this.open(element.item, event);
@@ -570,21 +574,21 @@ function s(tag, attributes, ...children) {
 
 // Draw lanes of spans and marks: [{label, spans: [{from, to, kind, text}], marks: [{at, text}]}].
 function drawTimeline(host, { from, to, lanes, name, rows = lanes.length }) {
-  const width = Math.max(host.clientWidth, 200), narrow = width < 480, left = narrow ? 84 : 170, lane = 22, foot = 22;
+  const width = Math.max(host.clientWidth, 200), narrow = width < 480, left = narrow ? 116 : 170, lane = 22, foot = 22;
   const height = rows * lane + foot, x = (at) => left + ((Math.min(Math.max(at, from), to) - from) / (to - from)) * (width - left - 2);
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": name });
   const id = `hatch-${host.id}`;
   svg.append(s("defs", {}, s("pattern", { id, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("line", { class: "hatch", x1: 0, y1: 0, x2: 0, y2: 6 }))));
-  const ticks = narrow ? 3 : 6;
+  const ticks = narrow ? 2 : 6;
   for (let i = 0; i <= ticks; i++) {
     const at = from + ((to - from) * i) / ticks, place = x(at), d = new Date((at - skew) * 1000);
     svg.append(s("line", { class: "grid-line", x1: place, x2: place, y1: 0, y2: rows * lane + 4 }));
-    const words = to - from > 100000 ? `${day(d).slice(5)} ${clock(d).slice(0, 5)}` : clock(d).slice(0, 5);
+    const words = to - from > 100000 ? `${day(d).slice(5)} ${clock(d).slice(0, 5)}` : to - from < 600 ? clock(d) : clock(d).slice(0, 5);
     svg.append(s("text", { x: place, y: height - 5, "text-anchor": i === 0 ? "start" : i === ticks ? "end" : "middle" }, i === ticks ? "now" : words));
   }
   lanes.forEach((each, i) => {
     const y = i * lane;
-    const longest = narrow ? 11 : 24, label = line(each.label, 200);
+    const longest = narrow ? 17 : 26, label = line(each.label, 200);
     svg.append(s("text", { x: 0, y: y + 15 }, label.length > longest ? `${label.slice(0, longest - 1)}\u2026` : label, s("title", {}, label)));
     svg.append(s("rect", { class: "lane", x: left, y: y + 4, width: width - left - 2, height: lane - 8, rx: 3 }));
     for (const span of each.spans) {
@@ -877,7 +881,9 @@ const timeline = {
   },
   draw() {
     if (this.of === null || !this.history || $("timeline").hidden) return;
-    const to = now(), from = to - Number($("span").value), { events = [], since = to } = this.history;
+    const to = now(), { events = [], since = to } = this.history;
+    // Before the daemon has followed the service there is nothing to draw.
+    const from = Math.max(to - Number($("span").value), Math.min(since, to - 60));
     const service = model.services.get(this.of), lanes = [...this.own.map((each) => ownLane(each, to)), ...makeLanes(events, since, to, service)];
     const shown = lanes.slice(0, this.rows), more = lanes.length - shown.length;
     const changing = lanes.filter((each) => each.eventful).length;
@@ -885,11 +891,12 @@ const timeline = {
     drawTimeline($("timeline-drawing"), { from, to, lanes: shown, name: words, rows: this.rows });
     const kinds = [...new Set(shown.flatMap((each) => each.spans.map((span) => span.kind)))];
     const names = { ...STATES, maintenance: "maintenance", lost: "not connected", off: "unknown" };
-    redraw($("timeline-legend"), [kinds, more, since > from ? exact(since) : ""], () => [
+    const moved = shown.some((each) => each.marks.length);
+    redraw($("timeline-legend"), [kinds, more, moved, exact(since)], () => [
       ...kinds.map((kind) => h("li", null, state(kind === "maintenance" ? "held" : kind === "lost" ? "warning" : kind, names[kind]))),
-      h("li", { class: "session" }, h("span", { class: "dot", "aria-hidden": "true" }), "new session"),
+      moved && h("li", { class: "session" }, h("span", { class: "dot", "aria-hidden": "true" }), "new session"),
       more > 0 && h("li", null, `and ${count(more, "other instance")}`),
-      since > from && h("li", null, "followed for ", age(since)),
+      h("li", null, "followed for ", age(since)),
     ].filter(Boolean));
     redraw($("timeline-list"), [events.length, events.at(-1) ?? null, this.history.error ?? null], () => [
       this.history.error ? h("p", { class: "note" }, line(this.history.error))
@@ -948,7 +955,7 @@ function makeLanes(events, since, to, service) {
     if (lanes.size > 2000) break;
   }
   for (const each of lanes.values()) close(each, to);
-  const all = [...lanes.values()].sort((a, b) => b.last - a.last || (a.label < b.label ? -1 : 1));
+  const all = [...lanes.values()].sort((a, b) => b.last - a.last || (sortable(a.label) < sortable(b.label) ? -1 : 1));
   if (outages.length) all.unshift({ label: "ZooKeeper", spans: outages, marks: [], eventful: false });
   return all;
 }
@@ -1283,7 +1290,7 @@ function drawStrip() {
   if (!stream.open) {
     const seconds = at - (stream.lostAt || at);
     kind = model.known ? "old" : stream.lostAt ? "old" : "";
-    words = !stream.lostAt ? "Connecting to the daemon." : `The connection to the daemon is lost. ${stream.problem || "This page connects again by itself."}`;
+    words = !stream.lostAt ? "Connecting to the daemon." : `${stream.problem || "The connection to the daemon is lost."} This page connects again by itself.`;
     if (stream.lostAt && model.known) fresh = `as of ${duration(seconds)} ago`;
   } else if (away) {
     kind = "old";
