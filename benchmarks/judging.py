@@ -45,7 +45,7 @@ def main(folder: Path) -> int:
     absent = "".join(
         f", a service not there for at most {max(longest):.1f} s" for longest in [absences(notes).values()] if longest
     )
-    print(f"  {sum(faults.values())} faults{absent}")
+    print(f"  {sum(faults.values())} faults of {len(faults)} kinds{absent}")
     found: dict[str, list[str]] = defaultdict(list)
     pauses = list(_pauses(notes))
     for each in judge(history):

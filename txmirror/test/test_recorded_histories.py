@@ -218,7 +218,7 @@ class JudgingTests(SynchronousTestCase):
         self.note(2, "fault", kind="cut", event="end", number=0)
         self.assert_found()
         self.assertEqual(
-            self.summary, "2 operations (2 applied), 2 holds, at most 2 s apart, 0 watches fired, 1 faults"
+            self.summary, "2 operations (2 applied), 2 holds, at most 2 s apart, 0 watches fired, 1 faults of 1 kinds"
         )
 
     def test_no_history(self) -> None:
@@ -454,6 +454,9 @@ class PlanTests(SynchronousTestCase):
         plans = nemesis.plan(1, 1000.0, 3)
         kinds = {each.kind for faults in plans for each in faults}
         self.assertEqual(kinds, {*nemesis.LINKS, *nemesis.PROCESSES})
+        links = {"cut", "refuse", "half-close to client", "half-close to server", "stall", "stall replies"}
+        servers = {"kill leader", "kill follower", "pause leader", "pause follower", "wipe follower", "lag follower"}
+        self.assertEqual((links | servers | {"pause client", "kill client"}) - kinds, set())
         for faults in plans:
             for before, after in itertools.pairwise(faults):
                 self.assertGreater(after.at, before.at + before.seconds)
