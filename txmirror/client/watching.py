@@ -241,14 +241,14 @@ class Watching:
             if covered and path not in persistent:
                 self._read_children_again(path, waiter, zxid)
                 return
-            enter(self._session.watches.established.child, path, _waiting(waiter))
-            if value[1].pzxid > zxid:
-                self._session.fired(WatchedEvent(EventType.CHILD, path))
+            changed = value[1].pzxid > zxid
+            enter(self._session.watches.established.child, path, [] if changed else _waiting(waiter))
+            if changed:
+                self._missed(WatchedEvent(EventType.CHILD, path), waiter)
 
         def failed(failure: Failure) -> None:
             if isinstance(failure.value, NoNodeException):
-                enter(self._session.watches.established.child, path, _waiting(waiter))
-                self._session.fired(WatchedEvent(EventType.DELETED, path))
+                self._missed(WatchedEvent(EventType.DELETED, path), waiter)
             else:
                 self._not_set(failure, path, waiter, _child, zxid)
 
@@ -256,6 +256,10 @@ class Watching:
         call = self._requests.call(GET_CHILDREN, GET_CHILDREN.record(path, not covered), self._chroot.strip(path))
         call.result().addCallbacks(answered, failed)
         self._session.outbox.submit(call, Priority.WAITING)
+
+    def _missed(self, event: WatchedEvent, waiter: _Waiter) -> None:
+        """Dispatch an event that the server has not sent. Other watches on the path may be later than the change."""
+        self._session.dispatcher.dispatch_missed_event(event, _waiting(waiter))
 
     def _not_set(self, failure: Failure, path: str, waiter: _Waiter, table: _Choice, zxid: int) -> None:
         """Set a watch on the next connection, or notify those who rely on it that it could not be set."""

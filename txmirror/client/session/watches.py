@@ -267,6 +267,11 @@ class EventDispatcher:
         persistent.fire(event)
         self._listeners.notify(event)
 
+    def dispatch_missed_event(self, event: WatchedEvent, waiters: Waiters) -> None:
+        """Dispatch an event to the Deferreds of one watch, and to the feed."""
+        fire_all(waiters, event)
+        self._listeners.notify(event)
+
     def dispatch_removed(self, ended: list[PersistentWatch], watches: SessionWatches) -> None:
         """Remove persistent watches that the server does not support, and dispatch their removal."""
         for watch in ended:

@@ -305,10 +305,12 @@ class NewServerTests(VersionTestCase):
 class KeeperTests(VersionTestCase):
     """ClickHouse Keeper. The rest is in the contract, which is tried on it too."""
 
-    def read_behind_a_refused_watch(self) -> tuple[ZooKeeperClient, ZooKeeperClient, Deferred[WatchedEvent]]:
-        """Read the children of /a with a watch, while the server refuses a persistent watch on /a.
+    def begin_behind_a_refused_watch(
+        self,
+    ) -> tuple[ZooKeeperClient, ZooKeeperClient, Deferred[list[str]], Deferred[WatchedEvent]]:
+        """Begin to read the children of /a with a watch, while the server refuses a persistent watch on /a.
 
-        :returns: the client, another client, and the watch, which the server does not have yet.
+        :returns: the client, another client, the answer, and the watch.
         """
         server = self.start("keeper")
         client, _ = self.connect()
@@ -320,6 +322,11 @@ class KeeperTests(VersionTestCase):
         added = client.add_watch("/a")
         names, watch = client.get_children_and_watch("/a")
         self.fails(SystemErrorException, added)
+        return client, other, names, watch
+
+    def read_behind_a_refused_watch(self) -> tuple[ZooKeeperClient, ZooKeeperClient, Deferred[WatchedEvent]]:
+        """Read likewise. The server has answered, and does not have the watch yet."""
+        client, other, names, watch = self.begin_behind_a_refused_watch()
         self.reactor.pass_time(1.5)
         self.assertEqual(self.done(names), [])
         self.assertNoResult(watch)
@@ -341,6 +348,21 @@ class KeeperTests(VersionTestCase):
         self.assertNoResult(watch)
         self.done(other.create("/a/b"))
         self.assertEqual(self.done(watch), WatchedEvent(CHILD, "/a"))
+
+    def test_later_watch_behind_a_refused_watch(self) -> None:
+        """A watch that was set after the change does not fire for it."""
+        client, other, first, watch = self.begin_behind_a_refused_watch()
+        names, later = client.get_children_and_watch("/a")
+        self.reactor.pass_time(1.5)
+        self.assertEqual(self.done(first), [])
+        self.assertNoResult(names)
+        self.done(other.create("/a/b"))
+        self.reactor.pass_time(2.0)
+        self.assertEqual(self.done(watch), WatchedEvent(CHILD, "/a"))
+        self.assertEqual(self.done(names), ["b"])
+        self.assertNoResult(later)
+        self.done(other.create("/a/c"))
+        self.assertEqual(self.done(later), WatchedEvent(CHILD, "/a"))
 
     def test_deleted_behind_a_refused_watch(self) -> None:
         """So is the end of the node."""
