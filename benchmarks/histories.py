@@ -19,6 +19,7 @@ from typing import Any
 
 from history_workloads import (
     BARRIER,
+    CANARY,
     COUNTER,
     EPHEMERALS,
     LOCK,
@@ -37,7 +38,7 @@ from lagging import LaggingEnsemble
 from nemesis import Nemesis, plan
 from observing import Observer
 from recording import Log
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 from twisted.internet.threads import deferToThread
 from txmirror_histories import Adapter
@@ -120,7 +121,7 @@ async def prepare(reactor: Any, servers: str, log: Log) -> ZooKeeperClient:
     client = ZooKeeperClient(servers, session_timeout=10, reactor=reactor)
     await client.connect()
     run = Run(Adapter(reactor, client), log, "", time.monotonic() + 60)
-    for path in (ROOT, LOCK, QUEUE, BARRIER, EPHEMERALS, SERVICES):
+    for path in (ROOT, LOCK, QUEUE, BARRIER, EPHEMERALS, SERVICES, CANARY):
         await client.create(path)
     await client.create(COUNTER, b"0")
     for path in (*REGISTERS, *WATCHED, *PAIR, SEQUENCE):
@@ -155,9 +156,10 @@ async def record(reactor: Any, peer: str, options: argparse.Namespace, ensemble:
         (folder / "until.new").rename(folder / UNTIL)
         plans = plan(options.seed, options.seconds, PROCESSES) if options.faults else []
         nemesis = Nemesis(reactor, log, ensemble, proxies, clients)
-        observing = (
-            Deferred.fromCoroutine(observer.observe_services(until)) if "services" in workloads else succeed(None)
-        )
+        observed = [observer.observe_ensemble(until)]
+        if "services" in workloads:
+            observed.append(observer.observe_services(until))
+        observing = gatherResults(map(Deferred.fromCoroutine, observed))
         await nemesis.execute(plans, begin, until)
         while not clients.ended() and time.monotonic() < until + GRACE:
             await deferLater(reactor, 0.2)

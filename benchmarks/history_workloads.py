@@ -49,6 +49,8 @@ WATCHED = (f"{ROOT}/watched-0", f"{ROOT}/watched-1")
 SEQUENCE, COUNTER, LOCK, QUEUE = f"{ROOT}/sequence", f"{ROOT}/counter", f"{ROOT}/lock", f"{ROOT}/queue"
 BARRIER = f"{ROOT}/barrier"
 EPHEMERALS, SERVICES = f"{ROOT}/ephemerals", f"{ROOT}/services"
+#: A node that only the harness writes. Its version shows whether the ensemble has lost writes.
+CANARY = f"{ROOT}/canary"
 #: Two nodes that transactions write together, and one that they create and delete.
 PAIR, MARK = (f"{ROOT}/pair-0", f"{ROOT}/pair-1"), f"{ROOT}/mark"
 #: Seconds for which services stay registered after all faults were healed.

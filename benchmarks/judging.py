@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import attrs
 from history_workloads import PARTIES
 from recording import read_all
 
-from txmirror.testing.history import Create, History, Hold, Outcome, Shown
+from txmirror.testing.history import Children, Create, Exists, Get, History, Hold, Operation, Outcome, Shown
 from txmirror.testing.history.findings import Rule, name_of
 from txmirror.testing.history.judging import judge
 
@@ -25,6 +25,8 @@ from txmirror.testing.history.judging import judge
 PRINTED = 5
 #: Seconds in which somebody must acquire the lock: the session timeout, and twice the longest fault.
 IDLE = 36.0
+#: Nanoseconds without a write of any client, after which the ensemble counts as not having served.
+OUTAGE = 3_000_000_000
 
 
 def main(folder: Path) -> int:
@@ -35,6 +37,9 @@ def main(folder: Path) -> int:
     history, notes = read_all(sorted(folder.glob("*.jsonl")))
     if not history.operations:
         raise SystemExit(f"there is no history in {str(folder)!r}")
+    lost = min((note["since"] for note in notes if note["note"] == "lost"), default=None)
+    if lost is not None:
+        history, notes = _until(lost, history), [note for note in notes if note["at"] <= lost]
     history = _without_the_dead(history)
     outcomes = Counter(each.outcome.value if each.end else "not ended" for each in history.operations)
     print(
@@ -46,6 +51,8 @@ def main(folder: Path) -> int:
         f", a service not there for at most {max(longest):.1f} s" for longest in [absences(notes).values()] if longest
     )
     print(f"  {sum(faults.values())} faults of {len(faults)} kinds{absent}")
+    if lost is not None:
+        print("  the ensemble has lost writes that were done: all is judged until then")
     found: dict[str, list[str]] = defaultdict(list)
     pauses = list(_pauses(notes))
     for each in judge(history):
@@ -55,12 +62,14 @@ def main(folder: Path) -> int:
             paused = any(_overlaps(hold, pause) for hold in holds for pause in pauses)
             rule += " after a pause of the client" if paused else ""
         found[rule].append(str(each))
-    if _gap(history) > IDLE:
-        found["LOCK IDLE"].append(f"nobody has acquired it for {_gap(history):.0f} s")
-    found["BARRIER"] += _barriers(notes)
-    found["NOT ENDED"] += _not_ended(history)
-    found["SERVICE"] += _services(notes)
+    idle = _gap(history, _recoveries(history))
+    if idle > IDLE:
+        found["LOCK IDLE"].append(f"nobody has acquired it for {idle:.0f} s, in which the ensemble served")
     found["EPHEMERAL LEFT"] += [*_outlived(history), *_left(notes)]
+    if lost is None:
+        found["BARRIER"] += _barriers(notes)
+        found["NOT ENDED"] += _not_ended(history)
+        found["SERVICE"] += _services(notes)
     for rule, lines in sorted(found.items()):
         if lines:
             print(f"  {rule}: {len(lines)}")
@@ -70,6 +79,24 @@ def main(folder: Path) -> int:
         return 1
     print("  nothing was found")
     return 0
+
+
+def _until(moment: int, history: History) -> History:
+    """Return the history until a moment."""
+    operations = [each for each in history.operations if each.begin <= moment]
+    return History(
+        tuple(each if each.end is not None and each.end <= moment else _not_yet(each) for each in operations),
+        tuple(each for each in history.fired if each.at <= moment),
+        tuple(
+            attrs.evolve(each, end=None if each.end is None else min(each.end, moment))
+            for each in history.holds
+            if each.begin <= moment
+        ),
+    )
+
+
+def _not_yet(operation: Operation) -> Operation:
+    return attrs.evolve(operation, end=None, outcome=Outcome.UNKNOWN, answer=None, zxid=None)
 
 
 def _without_the_dead(history: History) -> History:
@@ -101,11 +128,28 @@ def _overlaps(hold: Hold, pause: tuple[str, int, int]) -> bool:
     return name in hold.client and hold.begin < end and (hold.end is None or begin < hold.end)
 
 
-def _gap(history: History) -> float:
-    """Return the longest time in which nobody has acquired the lock, in seconds, although all processes wanted it again and again."""
-    moments = [each.begin for each in history.holds]
+def _gap(history: History, others: Iterable[int] = ()) -> float:
+    """Return the longest time in which nobody has acquired the lock, in seconds, although all processes wanted it again and again.
+
+    :param others: moments from which on the time counts anew.
+    """
+    moments = sorted([*(each.begin for each in history.holds), *others])
     moments.append(max(each.begin for each in history.operations))
-    return max((after - before for before, after in itertools.pairwise(moments)), default=0) / 1e9
+    return (
+        max((after - before for before, after in itertools.pairwise(moments)), default=0) / 1e9 if history.holds else 0
+    )
+
+
+def _recoveries(history: History) -> Iterator[int]:
+    """Yield the moments from which on the ensemble served again: it gives all sessions their full timeout then."""
+    written = sorted(
+        each.end
+        for each in history.operations
+        if each.end is not None
+        and each.outcome is Outcome.APPLIED
+        and not isinstance(each.call, Get | Exists | Children)
+    )
+    return (after for before, after in itertools.pairwise(written) if after - before > OUTAGE)
 
 
 def _not_ended(history: History) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""Observes from outside, on a connection without faults: the registered services, and the ephemeral nodes that are left at the end."""
+"""Observes from outside, on a connection without faults: whether the ensemble keeps all writes, the registered services, and the
+ephemeral nodes that are left at the end.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from history_workloads import EPHEMERALS, SERVICES, SETTLE
+from history_workloads import CANARY, EPHEMERALS, SERVICES, SETTLE
 from recording import Log
 from twisted.internet.task import deferLater
 
@@ -29,6 +31,21 @@ class Observer:
         self._reactor = reactor
         self._client = client
         self._log = log
+
+    async def observe_ensemble(self, until: float) -> None:
+        """Write a node again and again, and note if a write that was done is lost. Then no client can keep its promises."""
+        kept, version = time.monotonic_ns(), 0
+        while time.monotonic() < until:
+            begin = time.monotonic_ns()
+            try:
+                stat = await self._client.set(CANARY, b"")
+            except ZooKeeperException:
+                pass
+            else:
+                if stat.version <= version:
+                    self._log.note("lost", since=kept, version=version, now=stat.version)
+                kept, version = begin, stat.version
+            await deferLater(self._reactor, PAUSE)
 
     async def observe_services(self, until: float) -> None:
         """Note each change of the registered services, and at the end those that are registered.

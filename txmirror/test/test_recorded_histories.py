@@ -202,7 +202,7 @@ class JudgingTests(SynchronousTestCase):
         lines = [line.strip() for line in output.getvalue().splitlines()]
         self.assertEqual(status, 0 if lines[-1] == "nothing was found" else 1)
         self.summary, found = " ".join(lines[:3]), lines[3:]
-        return [] if status == 0 else found
+        return found if status else found[:-1]
 
     def assert_found(self, *lines: str) -> None:
         """These lines are the findings."""
@@ -306,10 +306,20 @@ class JudgingTests(SynchronousTestCase):
         self.assertEqual(self.judge()[0], "EXCLUSION: 1")
 
     def test_idle(self) -> None:
-        """Nobody acquires the lock, though all want it."""
+        """Nobody acquires the lock, though all want it, and the ensemble serves."""
         self.hold("c-1.1", 1, 2, 1)
+        for number in range(30):
+            self.do("c-1.1", Add("/n"), 2 * number, 2 * number + 1, Number(number + 1))
         self.do("c-1.1", Get("/other"), 60, 61, Absent())
-        self.assert_found("LOCK IDLE: 1", "nobody has acquired it for 59 s")
+        self.assert_found("LOCK IDLE: 1", "nobody has acquired it for 59 s, in which the ensemble served")
+
+    def test_outage(self) -> None:
+        """The ensemble does not serve for a part of that time, and then gives all sessions their full timeout."""
+        self.hold("c-1.1", 1, 2, 1)
+        for number in [*range(10), *range(14, 30)]:
+            self.do("c-1.1", Add("/n"), 2 * number, 2 * number + 1)
+        self.assert_found()
+        self.assertIn("at most 57 s apart", self.summary)
 
     # Double barriers of three.
 
@@ -417,6 +427,33 @@ class JudgingTests(SynchronousTestCase):
         self.register("c-1.1")
         self.look(1, "c-1.1")
         self.assert_found("SERVICE: 1", "c-1.1 is not registered at the end")
+
+    # An ensemble that loses data.
+
+    def lose(self, at: float) -> None:
+        """Let the ensemble lose writes after a moment."""
+        self.note(at + 1, "lost", since=int(at * SECOND), version=9, now=4)
+
+    def test_lost_data(self) -> None:
+        """After the ensemble has lost data, nothing is judged: no client could keep its promises."""
+        self.do("c-1.1", Add("/n"), 1, 2, Number(1))
+        self.do("c-1.1", Add("/n"), 9, 11, Number(1))
+        self.do("c-2.1", Add("/n"), 12, 13, Number(1))
+        self.do("c-1.1", Add("/n"), 14)
+        self.hold("c-1.1", 8, 12, 1)
+        self.hold("c-2.1", 11, 13, 2)
+        self.note(1, "registers", "c-1.1")
+        self.barrier("c-1.1", ("enter", 8), ("entered", 9), ("leave", 9))
+        self.note(90, "left", names=["c-1.1"])
+        self.lose(10)
+        self.assert_found("the ensemble has lost writes that were done: all is judged until then")
+
+    def test_before_lost_data(self) -> None:
+        """All before that is judged."""
+        self.do("c-1.1", Add("/n"), 1, 2, Number(1))
+        self.do("c-1.1", Add("/n"), 3, 4, Number(3))
+        self.lose(10)
+        self.assertEqual(self.judge()[1], "COUNTER: 1")
 
     # Ephemeral nodes.
 
