@@ -34,13 +34,15 @@ def main(folder: Path) -> int:
 
     :raises SystemExit: there are no operations.
     """
-    history, notes = read_all(sorted(folder.glob("*.jsonl")))
+    paths = sorted(folder.glob("*.jsonl"))
+    history, notes = read_all(paths)
+    survivors = _survivors({path.stem for path in paths})
     if not history.operations:
         raise SystemExit(f"there is no history in {str(folder)!r}")
     lost = min((note["since"] for note in notes if note["note"] == "lost"), default=None)
     if lost is not None:
         history, notes = _until(lost, history), [note for note in notes if note["at"] <= lost]
-    history = _without_the_dead(history)
+    history = _without_the_dead(history, survivors)
     outcomes = Counter(each.outcome.value if each.end else "not ended" for each in history.operations)
     print(
         f"  {len(history.operations)} operations ({', '.join(f'{n} {name}' for name, n in sorted(outcomes.items()))}),"
@@ -67,9 +69,9 @@ def main(folder: Path) -> int:
         found["LOCK IDLE"].append(f"nobody has acquired it for {idle:.0f} s, in which the ensemble served")
     found["EPHEMERAL LEFT"] += [*_outlived(history), *_left(notes)]
     if lost is None:
-        found["BARRIER"] += _barriers(notes)
-        found["NOT ENDED"] += _not_ended(history)
-        found["SERVICE"] += _services(notes)
+        found["BARRIER"] += _barriers(notes, survivors)
+        found["NOT ENDED"] += _not_ended(history, survivors)
+        found["SERVICE"] += _services(notes, survivors)
     for rule, lines in sorted(found.items()):
         if lines:
             print(f"  {rule}: {len(lines)}")
@@ -99,9 +101,8 @@ def _not_yet(operation: Operation) -> Operation:
     return attrs.evolve(operation, end=None, outcome=Outcome.UNKNOWN, answer=None, zxid=None)
 
 
-def _without_the_dead(history: History) -> History:
+def _without_the_dead(history: History, survivors: set[str]) -> History:
     """Return the history with an end for each hold of a process that was killed: its last sign of life."""
-    survivors = _survivors({each.client for each in history.operations})
     alive: dict[str, int] = defaultdict(int)
     for each in history.operations:
         alive[each.client] = max(alive[each.client], each.end or each.begin)
@@ -152,9 +153,8 @@ def _recoveries(history: History) -> Iterator[int]:
     return (after for before, after in itertools.pairwise(written) if after - before > OUTAGE)
 
 
-def _not_ended(history: History) -> Iterator[str]:
+def _not_ended(history: History, survivors: set[str]) -> Iterator[str]:
     """Yield the operations that have not ended, of processes that were not killed."""
-    survivors = _survivors({each.client for each in history.operations})
     for each in history.operations:
         if each.end is None and each.client in survivors:
             yield name_of(each)
@@ -163,19 +163,19 @@ def _not_ended(history: History) -> Iterator[str]:
 def _survivors(clients: set[str]) -> set[str]:
     """Return the clients that were not killed: the last of each process."""
     last: dict[str, str] = {}
-    for each in sorted(clients):
+    for each in sorted(clients, key=lambda client: (len(client), client)):
         last[each.partition(".")[0]] = each
     return set(last.values())
 
 
-def _services(notes: list[dict[str, Any]]) -> Iterator[str]:
+def _services(notes: list[dict[str, Any]], survivors: set[str]) -> Iterator[str]:
     """Yield the services that were not there for too long, or not at the end."""
     for name, seconds in absences(notes).items():
         if seconds > IDLE:
             yield f"{name} was not there for {seconds:.0f} s"
-    survivors = _survivors({note["client"] for note in notes if note["note"] == "registers"})
+    registered = {note["client"] for note in notes if note["note"] == "registers"}
     present = {client for note in notes if note["note"] == "services at the end" for client in note["present"].values()}
-    for client in sorted(survivors - present):
+    for client in sorted(registered & survivors - present):
         yield f"{client} is not registered at the end"
 
 
@@ -221,13 +221,12 @@ def _left(notes: list[dict[str, Any]]) -> Iterator[str]:
             yield f"the sessions have ended, and these nodes are still there: {', '.join(note['names'])}"
 
 
-def _barriers(notes: list[dict[str, Any]]) -> Iterator[str]:
+def _barriers(notes: list[dict[str, Any]], survivors: set[str]) -> Iterator[str]:
     """Yield the rules of double barriers that were broken: nobody is inside before all have come, or out before all leave."""
     rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for note in notes:
         if note["note"] == "barrier":
             rounds[note["round"]].append(note)
-    survivors = _survivors({note["client"] for note in notes})
     for number, events in rounds.items():
         moments = {(each["client"], each["event"]): each["at"] for each in events}
         sessions = {(each["client"], each["event"]): each["session"] for each in events}

@@ -259,6 +259,18 @@ class JudgingTests(SynchronousTestCase):
         self.do("c-1.2", Add("/n"), 3, 4, Number(2))
         self.assert_found()
 
+    def test_not_ended_of_the_dead_without_a_successor(self) -> None:
+        """The process that was started again has done nothing yet."""
+        self.do("c-1.1", Add("/n"), 1)
+        (self.folder / "c-1.2.jsonl").touch()
+        self.assert_found()
+
+    def test_tenth_start(self) -> None:
+        """The tenth process in a place is later than the ninth."""
+        self.do("c-1.9", Add("/n"), 1)
+        self.do("c-1.10", Add("/n"), 3, 4, Number(2))
+        self.assert_found()
+
     # Locks.
 
     def test_two_holders(self) -> None:
