@@ -47,20 +47,24 @@ REGISTERS = (f"{ROOT}/register-0", f"{ROOT}/register-1")
 NODES = (f"{ROOT}/node-0", f"{ROOT}/node-1")
 WATCHED = (f"{ROOT}/watched-0", f"{ROOT}/watched-1")
 SEQUENCE, COUNTER, LOCK, QUEUE = f"{ROOT}/sequence", f"{ROOT}/counter", f"{ROOT}/lock", f"{ROOT}/queue"
-BARRIER = f"{ROOT}/barrier"
+BARRIER, LOCKING_QUEUE = f"{ROOT}/barrier", f"{ROOT}/locking-queue"
 EPHEMERALS, SERVICES = f"{ROOT}/ephemerals", f"{ROOT}/services"
 #: A node that only the harness writes. Its version shows whether the ensemble has lost writes.
 CANARY = f"{ROOT}/canary"
 #: Two nodes that transactions write together, and one that they create and delete.
 PAIR, MARK = (f"{ROOT}/pair-0", f"{ROOT}/pair-1"), f"{ROOT}/mark"
-#: Seconds for which services stay registered after all faults were healed.
-SETTLE = 12.0
+#: Seconds for which services stay registered after all faults were healed. A killed process's session lives for 10 s after an election.
+SETTLE = 20.0
 #: The processes that take part in a double barrier, and the seconds for one round.
 PARTIES, ROUND = 3, 8.0
 #: The file with the last moment of a run.
 UNTIL = "until"
 #: How often a lock is released, if that fails.
 RELEASES = 10
+
+
+class NothingTakenError(Exception):
+    """No item was there that nobody else holds, or it was not consumed."""
 
 
 class Lock(Protocol):
@@ -138,6 +142,15 @@ class Adapter(Protocol):
     async def take(self, path: str) -> str | None:
         """Take an item from a queue."""
 
+    async def put_locked(self, path: str, item: str) -> None:
+        """Put an item on a locking queue. Only clients with ``locking-queue`` among their workloads have it."""
+
+    async def consume(self, path: str) -> str:
+        """Take an item from a locking queue, and consume it.
+
+        :raises NothingTakenError: none was consumed.
+        """
+
 
 class Run:
     """One process of a client: its adapter, its log and its random numbers.
@@ -182,7 +195,8 @@ class Run:
             answer, zxid = await work()
             outcome = Outcome.APPLIED
         except Exception as error:
-            outcome, refusal = self.adapter.outcome(error)
+            nothing = isinstance(error, NothingTakenError)
+            outcome, refusal = (Outcome.NOT_APPLIED, None) if nothing else self.adapter.outcome(error)
             self.log.note("error", operation=operation.number, error=f"{type(error).__name__}: {error}")
             if refusal is not None:
                 answer = Refused(refusal)
@@ -395,22 +409,37 @@ async def _token(lock: Lock) -> int | None:
 
 async def queue(run: Run) -> None:
     """Put items on a queue, and take them."""
-    random = run.random("queue")
+    await _queue(run, "queue", QUEUE, run.adapter.put, run.adapter.take)
+
+
+async def locking_queue(run: Run) -> None:
+    """Put items on a locking queue, and consume them."""
+    await _queue(run, "locking-queue", LOCKING_QUEUE, run.adapter.put_locked, run.adapter.consume)
+
+
+async def _queue(
+    run: Run,
+    name: str,
+    path: str,
+    put: Callable[[str, str], Awaitable[None]],
+    take: Callable[[str], Awaitable[str | None]],
+) -> None:
+    random = run.random(name)
     while run.goes_on:
         if random.random() < 0.5:
             item = run.data()
 
-            async def put(item: str = item) -> tuple[Answer | None, int | None]:
-                await run.adapter.put(QUEUE, item)
+            async def putting(item: str = item) -> tuple[Answer | None, int | None]:
+                await put(path, item)
                 return None, None
 
-            await run.do(Put(QUEUE, item), put)
+            await run.do(Put(path, item), putting)
         else:
 
-            async def take() -> tuple[Answer | None, int | None]:
-                return Taken(await run.adapter.take(QUEUE)), None
+            async def taking() -> tuple[Answer | None, int | None]:
+                return Taken(await take(path)), None
 
-            await run.do(Take(QUEUE), take)
+            await run.do(Take(path), taking)
         await run.adapter.pause(random.uniform(0.05, 0.3))
 
 
@@ -494,6 +523,7 @@ WORKLOADS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
     "counter": counter,
     "locks": locks,
     "queue": queue,
+    "locking-queue": locking_queue,
     "barrier": barrier,
     "ephemerals": ephemerals,
     "transactions": transactions,

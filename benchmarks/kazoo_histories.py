@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from history_workloads import WORKLOADS, Run, arguments
+from history_workloads import LOCKING_QUEUE, WORKLOADS, NothingTakenError, Run, arguments
 from kazoo import exceptions
 from kazoo.client import KazooClient, KazooState
 from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
@@ -44,6 +44,7 @@ class Adapter:
         self.client = client
         self.troubles = 0
         self._sessions: dict[int, int] = {}
+        self._locking_queue = client.LockingQueue(LOCKING_QUEUE)
         # It is set by the connection's thread, and nothing that is recorded waits for it.
         client.add_listener(self._state_changed)
 
@@ -146,6 +147,16 @@ class Adapter:
     async def take(self, path: str) -> str | None:
         item = self.client.Queue(path).get()
         return None if item is None else item.decode()
+
+    async def put_locked(self, path: str, item: str) -> None:
+        self.client.LockingQueue(path).put(item.encode())
+
+    async def consume(self, path: str) -> str:
+        """Consume an item with one queue for the process, which holds one item at a time."""
+        item = self._locking_queue.get(timeout=1)
+        if item is None or not self._locking_queue.consume():
+            raise NothingTakenError
+        return item.decode()
 
 
 class Rejected(Exception):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from history_workloads import QUEUE, WORKLOADS, Run, arguments
+from history_workloads import COUNTER, LOCKING_QUEUE, QUEUE, WORKLOADS, NothingTakenError, Run, arguments
 from recording import Log
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
@@ -21,7 +21,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Mirror
-from txmirror.recipes import Lock, Queue
+from txmirror.recipes import Counter, Lock, LockingQueue, Queue
 from txmirror.registry import ServiceRegistry
 from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
 from txmirror.testing.history.calls import Part
@@ -47,7 +47,9 @@ class Adapter:
     def __init__(self, reactor: Any, client: ZooKeeperClient) -> None:
         self._reactor = reactor
         self._client = client
+        self._counter = Counter(client, COUNTER)
         self._queue = Queue(client, QUEUE)
+        self._locking_queue = LockingQueue(client, LOCKING_QUEUE)
         self._registry: ServiceRegistry | None = None
 
     def session(self) -> int:
@@ -104,15 +106,7 @@ class Adapter:
         await self._registry.set_node(path, data)
 
     async def add(self, path: str, amount: int) -> int | None:
-        """Add as docs/examples/counter.py does."""
-        while True:
-            data, stat = await self._client.get(path)
-            total = int(data) + amount
-            try:
-                await self._client.set(path, str(total).encode(), stat.version)
-            except BadVersionException:
-                continue
-            return total
+        return await self._counter.add(amount)
 
     async def put(self, path: str, item: str) -> None:
         await self._queue.put(item.encode())
@@ -123,6 +117,16 @@ class Adapter:
         if item is None and time.monotonic() - begin > TIMEOUT * 0.9:
             raise TimeoutError("no answer came in time: the queue need not be empty")
         return None if item is None else item.decode()
+
+    async def put_locked(self, path: str, item: str) -> None:
+        await self._locking_queue.put(item.encode())
+
+    async def consume(self, path: str) -> str:
+        entry = await self._locking_queue.get(wait=1.0)
+        if entry is None:
+            raise NothingTakenError
+        await entry.consume()
+        return entry.data.decode()
 
     def lock(self, path: str) -> OurLock:
         return OurLock(Lock(self._client, path))
