@@ -3,6 +3,7 @@
 Twisted's reactor must run on the event loop: see :func:`run` and :func:`running_reactor`.
 """
 
+from txmirror.aio.barriers import Barrier, DoubleBarrier, Members, Party
 from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
@@ -15,15 +16,19 @@ from txmirror.aio.tree import Decoded, Tree
 from txmirror.aio.wrapping import Wrapper
 
 __all__ = [
+    "Barrier",
     "Call",
     "Counter",
     "Decoded",
+    "DoubleBarrier",
     "Election",
     "JsonNode",
     "Lock",
     "LockingQueue",
+    "Members",
     "Mirror",
     "Node",
+    "Party",
     "Queue",
     "ReadLock",
     "Registration",

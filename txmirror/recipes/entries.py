@@ -13,7 +13,7 @@ from txmirror.errors import NoNodeException, TransactionFailedException
 from txmirror.interfaces import ITransaction
 from txmirror.recipes.marked_writes import MarkedWrites, OutcomeUnknown
 from txmirror.recipes.place import Place
-from txmirror.recipes.retry_policy import discard
+from txmirror.recipes.retry_policy import discard, first_of
 from txmirror.recipes.sequences import DIGITS, distance, is_number
 from txmirror.types import WatchedEvent
 
@@ -132,10 +132,12 @@ class Entries:
                 if not blocking:
                     return None
                 names, watches = await changed()
-                if not names:
-                    await _first(watches)
-                    continue
-                discard(*watches)
+                try:
+                    if not names:
+                        await first_of(watches)
+                        continue
+                finally:
+                    discard(*watches)
             self._listed.extend(names[: max(1, len(names) // _SHARE)])
             self._misses = 0
         return self._listed.popleft()
@@ -160,19 +162,3 @@ class Entries:
                 return await self._place.retry_policy.send_and_watch(lambda: self._client.get_children_and_watch(where))
             except NoNodeException:
                 await self._place.create(where)
-
-
-async def _first(watches: list[Deferred[WatchedEvent]]) -> None:
-    """Wait until one of several watches fires, and cancel the others. A watch that fails has ended: look again."""
-    fired: Deferred[None] = Deferred()
-
-    def fire(outcome: object) -> None:
-        if not fired.called:
-            fired.callback(None)
-
-    for watch in watches:
-        watch.addBoth(fire)
-    try:
-        await fired
-    finally:
-        discard(*watches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from twisted.application.internet import backoffPolicy
@@ -104,3 +104,17 @@ def discard(*watches: Deferred[Any]) -> None:
     for watch in watches:
         watch.addErrback(lambda _: None)
         watch.cancel()
+
+
+async def first_of(watches: Iterable[Deferred[Any]]) -> None:
+    """Wait until one of several watches fires or fails. They keep their results, and are not cancelled."""
+    fired: Deferred[None] = Deferred()
+
+    def fire(outcome: _T) -> _T:
+        if not fired.called:
+            fired.callback(None)
+        return outcome
+
+    for watch in watches:
+        watch.addBoth(fire)
+    await fired

@@ -18,11 +18,12 @@ from txmirror.test.client.contract import ContractServer, run
 from txmirror.test.integration.servers import PATIENCE, OnEmbedded, OnReal, ServerChoice, end_session, janitor
 from txmirror.test.integration.test_client_contract import Shared
 from txmirror.test.recipes.contract import RecipesContract
+from txmirror.test.recipes.contract_barriers import BarriersContract
 from txmirror.test.recipes.contract_queues import QueuesContract
 from txmirror.test.zookeeper import shared_server
 
 
-class ZooKeeperRecipesTests(RecipesContract, QueuesContract, TestCase):
+class ZooKeeperRecipesTests(RecipesContract, QueuesContract, BarriersContract, TestCase):
     """The whole contract."""
 
     async def start_server(self) -> ContractServer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _KAZOO = "txmirror.test.integration.test_recipes.ZooKeeperKazooTests"
+_QUEUES = "txmirror.test.integration.test_recipes_queues.ZooKeeperKazooQueuesTests"
+_BARRIERS = "txmirror.test.integration.test_recipes_barriers.ZooKeeperKazooBarriersTests"
 _CURATOR = "txmirror.test.neighbours.test_curator_locks.CuratorLocksTests"
 _STYLES = "txmirror.test.recipes.test_styles.StylesTests"
 
@@ -29,6 +31,12 @@ ROWS = (
     ),
     Row("kazoo ``Semaphore``", "``Semaphore``", "count each other", f"{_KAZOO}.test_semaphore"),
     Row("kazoo ``Election``", "``Election``", "one leader", f"{_KAZOO}.test_election"),
+    Row("kazoo ``Queue``", "``Queue``", "one queue", f"{_QUEUES}.test_queue"),
+    Row("kazoo ``LockingQueue``", "``LockingQueue``", "one queue", f"{_QUEUES}.test_locking_queue"),
+    Row("kazoo ``Counter``", "``Counter``", "one number", f"{_QUEUES}.test_counter"),
+    Row("kazoo ``Barrier``", "``Barrier``", "one barrier", f"{_BARRIERS}.test_barrier"),
+    Row("kazoo ``DoubleBarrier``", "``DoubleBarrier``", "one barrier", f"{_BARRIERS}.test_double_barrier"),
+    Row("kazoo ``Party``", "``Party``", "see each other", f"{_BARRIERS}.test_party"),
     Row(
         "Curator ``InterProcessMutex``",
         '``Lock(style="curator-mutex")``',

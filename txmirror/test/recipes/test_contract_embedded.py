@@ -7,11 +7,12 @@ from twisted.trial.unittest import TestCase
 from txmirror.test.client.contract import ContractServer, if_asked_for
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.test.recipes.contract import RecipesContract
+from txmirror.test.recipes.contract_barriers import BarriersContract
 from txmirror.test.recipes.contract_queues import QueuesContract
 
 
 @if_asked_for("3.8")
-class EmbeddedRecipesTests(RecipesContract, QueuesContract, TestCase):
+class EmbeddedRecipesTests(RecipesContract, QueuesContract, BarriersContract, TestCase):
     """The whole contract."""
 
     async def start_server(self) -> ContractServer:

@@ -8,11 +8,12 @@ from txmirror.test.client.contract import ContractServer, if_asked_for
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.test.client.test_contract_keeper import KeeperSide
 from txmirror.test.recipes.contract import RecipesContract
+from txmirror.test.recipes.contract_barriers import BarriersContract
 from txmirror.test.recipes.contract_queues import QueuesContract
 
 
 @if_asked_for("keeper")
-class KeeperRecipesTests(KeeperSide, RecipesContract, QueuesContract, TestCase):
+class KeeperRecipesTests(KeeperSide, RecipesContract, QueuesContract, BarriersContract, TestCase):
     """The whole contract."""
 
     async def start_server(self) -> ContractServer:
