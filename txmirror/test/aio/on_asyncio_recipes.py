@@ -1,4 +1,4 @@
-"""Locks, semaphores, elections and queues in tasks of asyncio."""
+"""The recipes in tasks of asyncio."""
 
 from __future__ import annotations
 
@@ -256,5 +256,97 @@ class QueueTests(ServerCase):
                         await queue.put(b"1")
                     number += 1
                 self.assertGreater(number, 5)
+
+        self.on_loop(main)
+
+    def test_locking_queue(self) -> None:
+        """An entry is consumed at the end of the block, and released after an exception."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as one, aio.Mirror(self.server.address) as other:
+                queue, theirs = aio.LockingQueue(one, "/queue", name="one"), aio.LockingQueue(other, "/queue")
+                waiting = asyncio.create_task(queue.get())
+                await theirs.put(b"1")
+                entry = await waiting
+                with self.assertRaises(ZeroDivisionError):
+                    async with entry:
+                        self.assertEqual((entry.data, entry.held, entry.consumed), (b"1", True, False))
+                        raise ZeroDivisionError
+                async with await theirs.get() as entry:
+                    self.assertIsNone(await queue.get(wait=0))
+                    self.assertEqual(entry.name, "entry-100-0000000000")
+                self.assertEqual((entry.consumed, await queue.length()), (True, 0))
+
+        self.on_loop(main)
+
+    def test_locking_queue_cancelled(self) -> None:
+        """A task that is cancelled at any step keeps no entry."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                queue = aio.LockingQueue(client, "/queue")
+                await queue.put(b"1")
+                number, cancelled = 0, True
+                while cancelled:
+                    task = asyncio.create_task(queue.get())
+                    for _ in range(number):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    try:
+                        entry = await task
+                        cancelled = False
+                    except asyncio.CancelledError:
+                        entry = await queue.get()
+                    self.assertEqual(entry.data, b"1", number)
+                    await entry.release()
+                    number += 1
+                self.assertGreater(number, 5)
+
+        self.on_loop(main)
+
+
+class OthersTests(ServerCase):
+    def test_counter(self) -> None:
+        """A counter counts."""
+
+        async def main() -> None:
+            async with aio.Mirror(self.server.address) as mirror:
+                counter = aio.Counter(mirror, "/counter")
+                self.assertEqual(await asyncio.gather(counter.add(1), counter.value()), [1, 0])
+                self.assertEqual(await aio.Counter(mirror, "/counter", default=0.5).add(0.5), 1.5)
+
+        self.on_loop(main)
+
+    def test_barriers(self) -> None:
+        """Tasks wait for each other."""
+
+        async def main() -> None:
+            async with aio.Mirror(self.server.address) as one, aio.ZooKeeperClient(self.server.address) as other:
+                barriers = [aio.DoubleBarrier(client, "/both", count=2) for client in (one, other)]
+
+                async def work(barrier: aio.DoubleBarrier) -> bool:
+                    async with barrier:
+                        return barrier.entered
+
+                self.assertEqual(await asyncio.gather(*map(work, barriers)), [True, True])
+                barrier = aio.Barrier(one, "/barrier")
+                await barrier.create()
+                waiting = asyncio.create_task(aio.Barrier(other, "/barrier").wait())
+                self.assertFalse(await barrier.wait(timeout=0.01))
+                self.assertTrue(await barrier.remove())
+                self.assertTrue(await waiting)
+
+        self.on_loop(main)
+
+    def test_members(self) -> None:
+        """Members see each other."""
+
+        async def main() -> None:
+            async with aio.Mirror(self.server.address) as mirror:
+                party, members = aio.Party(mirror, "/party", name="a"), aio.Members(mirror, "/group", "a", b"1")
+                async with party, members:
+                    self.assertEqual((await party.members(), await party.length()), (["a"], 1))
+                    self.assertEqual((await members.members(), members.joined), ({"a": b"1"}, True))
+                self.assertEqual((await party.members(), await members.members()), ([], {}))
 
         self.on_loop(main)

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ZooKeeperException
-from txmirror.recipes import Counter, Queue
+from txmirror.recipes import Counter, LockingQueue, Queue
 from txmirror.test.mirror.world import record_log
 from txmirror.testing import World
 from txmirror.testing.history import Add, Answer, Call, Count, Number, Outcome, Put, Recorder, Take, Taken, judge
@@ -26,7 +26,7 @@ from txmirror.testing.history import Add, Answer, Call, Count, Number, Outcome, 
 RUNS = "TXMIRROR_HISTORY_RUNS"
 _RUNS = 4
 _STEPS = 60
-_QUEUE, _COUNTER = "/app/jobs", "/app/hits"
+_QUEUE, _LOCKING, _COUNTER = "/app/jobs", "/app/jobs-to-consume", "/app/hits"
 #: The session timeouts of the clients, in seconds.
 _TIMEOUTS = (2.0, 4.0, 6.0)
 _KINDS = ("transaction", "get", "get_children", "create", "sync", "exists", "delete")
@@ -44,7 +44,9 @@ class Program:
         self.client = client
         self.queue = Queue(client, _QUEUE, reactor=run.world.reactor)
         self.counter = Counter(client, _COUNTER, reactor=run.world.reactor)
+        self.locking = LockingQueue(client, _LOCKING, reactor=run.world.reactor)
         self.begun: list[Deferred[Any]] = []
+        self.consuming = 0
 
     def record(self, call: Call, work: Callable[[], Deferred[Any]], answer: Callable[[Any], Answer | None]) -> None:
         """Begin an operation, and record its end."""
@@ -80,6 +82,40 @@ class Program:
             return Taken(None if value is None else value.decode())
 
         self.record(Take(_QUEUE), lambda: self.queue.get(wait=wait), answer)
+
+    def consume(self, *, release: bool) -> None:
+        """Take an entry of the locking queue, and consume or release it. An entry counts as taken when it is consumed."""
+
+        async def work() -> str | None:
+            entry = await self.locking.get(wait=5.0)
+            if entry is None:
+                return None
+            if release:
+                await entry.release()
+                return None
+            return entry.data.decode() if await entry.consume() else None
+
+        number = self.run.recorder.begin(self.name, 1, Take(_LOCKING))
+
+        def ended(outcome: Any) -> None:
+            self.consuming -= 1
+            if isinstance(outcome, Failure):
+                outcome.trap(ZooKeeperException)
+                self.run.recorder.end(number, Outcome.UNKNOWN)
+            elif outcome is None:
+                # Others may hold entries, so it does not say that there are none.
+                self.run.recorder.end(number, Outcome.NOT_APPLIED)
+            else:
+                self.run.recorder.end(number, Outcome.APPLIED, Taken(outcome))
+
+        self.consuming += 1
+        Deferred.fromCoroutine(work()).addBoth(ended)
+
+    def put_to_consume(self) -> None:
+        """Put an item of its own into the locking queue."""
+        self.run.items += 1
+        item = str(self.run.items)
+        self.record(Put(_LOCKING, item), lambda: self.locking.put(item.encode()), lambda _: None)
 
     def add(self, amount: int) -> None:
         """Add to the counter."""
@@ -135,10 +171,15 @@ class Run:
                 self.random.choice(program.begun).cancel()
             elif len(program.begun) < 3:
                 chance = self.random.random()
-                if chance < 0.3:
+                if chance < 0.2:
                     program.put()
-                elif chance < 0.6:
+                elif chance < 0.4:
                     program.take(self.random.choice((None, 0, 0.3, 5.0)))
+                elif chance < 0.55:
+                    program.put_to_consume()
+                elif chance < 0.7:
+                    if program.consuming < 2:
+                        program.consume(release=self.random.random() < 0.3)
                 elif chance < 0.9:
                     program.add(self.random.choice((1, 2, 3)))
                 else:
@@ -191,12 +232,23 @@ class Run:
             for work in list(program.begun):
                 work.cancel()
         self.world.pass_time(10.0)
+        self.end_consuming()
         last = self.programs[0]
         for _ in range(self.items + 1):
             last.take(0)
             self.world.settle()
         last.count()
         self.world.settle()
+
+    def end_consuming(self) -> None:
+        """Consume all entries that are left, and then find none."""
+        last = self.programs[0]
+        for _ in range(self.items + 1):
+            last.consume(release=False)
+            self.world.pass_time(6.0)
+        number = self.recorder.begin("last", 1, Take(_LOCKING))
+        if self.world.result(last.locking.length()) == 0:
+            self.recorder.end(number, Outcome.APPLIED, Taken(None))
 
 
 class HistoriesTests(SynchronousTestCase):
@@ -216,6 +268,8 @@ class HistoriesTests(SynchronousTestCase):
                 history = run.recorder.history()
                 self.assertEqual([str(finding) for finding in judge(history)], [], f"seed {seed}")
                 last = history.operations[-1]
+                consumed = [each for each in history.operations if each.client == "last"]
+                self.assertEqual([each.outcome for each in consumed], [Outcome.APPLIED], f"seed {seed}")
                 self.assertIs(last.outcome, Outcome.APPLIED, f"seed {seed}")
                 ended += sum(operation.outcome is Outcome.APPLIED for operation in history.operations)
                 tree = run.world.server._state.database.tree.nodes
