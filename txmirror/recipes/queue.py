@@ -139,7 +139,8 @@ class Queue:
         :returns: fires with the entry's value, or with None if there was none in time. Fails with
             :exc:`~txmirror.errors.ConnectionLossException` (``applied`` None) if the reply was lost and the session expired before it
             was known whether we or another took the entry: then it may be lost; otherwise as :meth:`put`. Cancelling
-            gives up; an entry that was taken meanwhile is put back, at its place. So does the end of the time.
+            gives up; an entry that was taken meanwhile is put back, at its place. So does the end of the time. (If the reply was lost and the
+            session expires just then, the entry may be lost: the log says so.)
         :raises TypeError, ValueError: ``wait`` is not a finite number of seconds from 0, or None.
         """
         return self._get(wait).addCallback(lambda taken: None if taken is None else taken.data)

@@ -56,6 +56,8 @@ class Program:
             self.begun.remove(working)
             if not isinstance(outcome, Failure):
                 self.run.recorder.end(number, Outcome.APPLIED, answer(outcome))
+                if outcome is None and isinstance(call, Take):
+                    self.run.timed_out.append(number)
                 return
             outcome.trap(CancelledError, ZooKeeperException)
             refused = isinstance(outcome.value, ZooKeeperException) and outcome.value.applied is False
@@ -140,6 +142,8 @@ class Run:
         self.items = 0
         #: The takes that were cancelled.
         self.given_back: list[int] = []
+        #: The takes that ended without an item, perhaps because the time was over.
+        self.timed_out: list[int] = []
         self.added = 0
         self.programs: list[Program] = []
         for _ in range(4):
@@ -260,10 +264,10 @@ class HistoriesTests(SynchronousTestCase):
                 for _ in range(_STEPS):
                     run.step()
                 run.end()
-                # Of some cancelled takes the outcome is unknown, and the log says so.
+                # Of some takes that were cancelled or timed out the outcome is unknown, and the log says so.
                 unknown = sum("may be lost" in line for line in log()) - noted
                 noted += unknown
-                for number in run.given_back[:unknown]:
+                for number in [*run.given_back, *run.timed_out][:unknown]:
                     run.recorder.end(number, Outcome.UNKNOWN)
                 history = run.recorder.history()
                 self.assertEqual([str(finding) for finding in judge(history)], [], f"seed {seed}")
