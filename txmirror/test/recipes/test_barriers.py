@@ -189,6 +189,16 @@ class DoubleBarrierTests(RecipeCase):
     def begin_to_leave(self, barrier: DoubleBarrier) -> None:
         barrier.leave().addErrback(lambda failure: failure.trap(ClosingException))
 
+    def test_others_leave_at_once(self) -> None:
+        """A participant enters when ``ready`` was created, although kazoo's have deleted it again, and have left."""
+        barrier = self.barrier(count=3)
+        entering = self.waiting(barrier.enter())
+        ready = f"{PATH}/ready"
+        for change in (self.observer.create(ready), self.observer.delete(ready)):
+            change.addErrback(self.fail)
+        self.assertIs(self.done(entering), True)
+        self.done(barrier.leave())
+
     def test_participant_through_sessions(self) -> None:
         """A participant whose session expires inside is one in the next session too: others wait for it."""
         client = self.client()

@@ -196,7 +196,14 @@ class MembersTests(RecipeCase):
         self.let_in()
         self.pass_time(5.0)
         self.assertEqual((first.joined, self.done(second.members())), (False, {"a": b"2"}))
+        # Who leaves then does not delete the other's node.
+        rejoining = first.join()
+        self.done(first.leave())
+        self.failureResultOf(rejoining, CancelledError)
+        self.assertTrue(second.joined)
+        rejoining = first.join()
         self.done(second.leave())
+        self.done(rejoining)
         self.settle()
         self.assertEqual((first.joined, self.done(second.members())), (True, {"a": b"1"}))
 
