@@ -1,0 +1,359 @@
+"""Opens many event streams of a daemon, on a real ZooKeeper that it starts: ``streams.py --streams 1000 --services 100 --instances 100``.
+
+Another process changes znodes, and asks 200 questions of DNS a second. It prints the CPU time of the process that serves both, as a
+part of one core; its memory; the time from a change of a znode until the last of all streams has it, as the process that reads them
+sees it; by how much a timer of 10 ms was late; and the memory that streams cost whose clients do not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from embedded_workloads import cpu_of, memory_of
+from run import JVM_OPTIONS
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import LoopingCall, deferLater, react
+from twisted.names import dns
+from twisted.protocols.basic import LineReceiver
+from twisted.web.server import Site
+
+from txmirror.client import ZooKeeperClient
+from txmirror.dns.service import DNSService
+from txmirror.dns.settings import DNSSettings
+from txmirror.mirror import Mirror
+from txmirror.test.zookeeper import ZooKeeperProcess, free_ports
+from txmirror.web import make_application
+from txmirror.web.catalog import Catalog
+from txmirror.web.events import EventLog, EventStreams
+
+ROOT = "/txmirror-streams"
+#: What is written before the number of a change in the data of a znode.
+MARK = b"change-"
+QUESTIONS = 200
+
+
+def serve(address: str, dns_port: str) -> None:
+    """Serve events and DNS in this process, until it is killed; SIGUSR1 asks by how much its timer was late."""
+    from twisted.internet import reactor
+
+    mirror = Mirror(address, reactor=reactor)
+    catalog = Catalog(mirror, ROOT)
+    streams = EventStreams(EventLog(catalog))
+    port = reactor.listenTCP(0, Site(make_application(streams.mount).resource()), 2000, "127.0.0.1")
+    server = DNSService(reactor=reactor)
+    server.apply(DNSSettings(root=ROOT), ("127.0.0.1", int(dns_port)))
+    server.use(mirror)
+    server.startService()
+    late: list[float] = []
+    last = [reactor.seconds()]
+
+    def tick() -> None:
+        late.append(reactor.seconds() - last[0] - 0.01)
+        last[0] = reactor.seconds()
+        reactor.callLater(0.01, tick)
+
+    def end(*_: object) -> None:
+        found = sorted(late)
+        late.clear()
+        print(json.dumps({"late": [found[int(len(found) * part)] for part in (0.5, 0.99)] + found[-1:]}), flush=True)
+
+    def begin(_: object) -> None:
+        print(json.dumps({"port": port.getHost().port}), flush=True)
+
+    tick()
+    catalog.hold()
+    until_known = LoopingCall(lambda: catalog.known and until_known.running and until_known.stop())
+    until_known.start(0.05).addCallback(begin)
+    reactor.callWhenRunning(signal.signal, signal.SIGUSR1, end)
+    reactor.run(installSignalHandlers=False)
+
+
+class Reader(Protocol):
+    """Reads one stream, and notes which changes it has."""
+
+    def __init__(self, readers: Readers, reads: bool) -> None:
+        self.readers = readers
+        self.reads = reads
+        self.last = 0
+        self.live = False
+        self.rest = b""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if not self.reads:
+            self.transport.pauseProducing()
+
+    def dataReceived(self, data: bytes) -> None:
+        data = self.rest + data
+        self.rest = data[-40:]
+        if not self.live:
+            if b"event: live" not in data:
+                return
+            self.live = True
+            self.readers.live()
+        place = data.rfind(MARK, 0, -12)
+        if place >= 0:
+            number = int(data[place + len(MARK) : place + len(MARK) + 9])
+            self.readers.has(self, number)
+
+
+class Readers(Factory):
+    """All streams of this process: the moments at which the last of them had each change."""
+
+    noisy = False
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.waiting = count
+        self.missing: dict[int, int] = {}
+        self.done: dict[int, float] = {}
+        self.all_live: Deferred[None] = Deferred()
+        self.bytes = 0
+
+    def live(self) -> None:
+        self.waiting -= 1
+        if not self.waiting:
+            self.all_live.callback(None)
+
+    def has(self, reader: Reader, number: int) -> None:
+        now = time.monotonic()
+        for each in range(reader.last + 1, number + 1):
+            left = self.missing[each] = self.missing.get(each, self.count) - 1
+            if not left:
+                self.done[each] = now
+        reader.last = max(reader.last, number)
+
+
+class Commands(LineReceiver):
+    """Takes commands from the parent, a line each."""
+
+    delimiter = b"\n"
+
+    def __init__(self, readers: Readers, port: int, reactor: Any) -> None:
+        self.readers, self.port, self.reactor = readers, port, reactor
+
+    def open(self, count: int, reads: bool) -> None:
+        for number in range(count):
+            self.reactor.callLater(number / 500, self.connect, reads)
+
+    def connect(self, reads: bool) -> None:
+        factory = Factory.forProtocol(lambda: Reader(self.readers, reads))
+        factory.noisy = False
+        TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port).connect(factory)
+
+    def lineReceived(self, line: bytes) -> None:
+        word, _, number = line.decode().partition(" ")
+        if word == "stall":
+            self.open(int(number), reads=False)
+            print("{}", flush=True)
+        else:
+            print(json.dumps(self.readers.done), flush=True)
+
+
+def read(port: str, count: str) -> None:
+    """Read streams in this process, until its standard input ends."""
+    from twisted.internet import reactor
+
+    readers = Readers(int(count))
+    commands = Commands(readers, int(port), reactor)
+    StandardIO(commands)
+    commands.open(int(count), reads=True)
+    readers.all_live.addCallback(lambda _: print("{}", flush=True))
+    reactor.run()
+
+
+class Questions(DatagramProtocol):
+    """Asks the DNS server, and notes how long each answer takes."""
+
+    def __init__(self, port: int, services: int) -> None:
+        self.port, self.services = port, services
+        self.sent: dict[int, float] = {}
+        self.times: list[float] = []
+        self.count = 0
+
+    def ask(self, count: int) -> None:
+        for _ in range(count):
+            self.count += 1
+            name = f"service-{self.count % self.services:04}.service.mirror"
+            message = dns.Message(id=self.count % 65536)
+            message.addQuery(name, dns.SRV if self.count % 2 else dns.A)
+            self.sent[message.id] = time.monotonic()
+            self.transport.write(message.toStr(), ("127.0.0.1", self.port))
+
+    def datagramReceived(self, data: bytes, address: object) -> None:
+        sent = self.sent.pop(int.from_bytes(data[:2], "big"), None)
+        if sent is not None:
+            self.times.append(time.monotonic() - sent)
+
+
+def _data(number: int) -> bytes:
+    return b'{"zone": "a", "version": "1.2.3", "mark": "%s%09d"}' % (MARK, number)
+
+
+async def make(client: ZooKeeperClient, options: argparse.Namespace) -> list[str]:
+    """Register the instances, and return the paths of their nodes."""
+    await client.connect()
+    await client.create(ROOT)
+    nodes = []
+    for service in range(options.services):
+        path = f"{ROOT}/service-{service:04}"
+        await client.create(path)
+        of_one = [f"{path}/10.0.{service % 250}.{number % 250}:{8000 + number}" for number in range(options.instances)]
+        await gatherResults([client.create(each, _data(0)) for each in of_one])
+        nodes += of_one
+    return nodes
+
+
+class Load:
+    """Changes nodes, and asks DNS, at steady rates."""
+
+    def __init__(
+        self, client: ZooKeeperClient, nodes: list[str], questions: Questions, options: argparse.Namespace, reactor: Any
+    ) -> None:
+        self.client, self.nodes, self.questions, self.reactor = client, nodes, questions, reactor
+        self.options = options
+        self.sent: dict[int, float] = {}
+
+    async def run(self, seconds: float) -> float:
+        """Do so for some time, and return how long that was, in seconds."""
+        began = time.monotonic()
+        loops = [LoopingCall.withCount(self._change), LoopingCall.withCount(self.questions.ask)]
+        for loop, rate in zip(loops, (self.options.changes, QUESTIONS), strict=True):
+            loop.start(1 / rate)
+        await deferLater(self.reactor, seconds)
+        for loop in loops:
+            loop.stop()
+        return time.monotonic() - began
+
+    def _change(self, count: int) -> None:
+        for _ in range(count):
+            number = len(self.sent) + 1
+            self.sent[number] = time.monotonic()
+            path = self.nodes[number * 7919 % len(self.nodes)]
+            self.client.set(path, _data(number)).addErrback(lambda _: None)
+
+
+class Child:
+    """Another process of this script, which answers lines with JSON."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    @property
+    def cpu(self) -> float:
+        return cpu_of(self.process.pid)
+
+    @property
+    def memory(self) -> float:
+        return memory_of(self.process.pid)
+
+    def read(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, line: str) -> Any:
+        print(line, file=self.process.stdin, flush=True)
+        return self.read()
+
+    def late(self) -> str:
+        self.process.send_signal(signal.SIGUSR1)
+        median, p99, most = (1e3 * each for each in self.read()["late"])
+        return f"{median:.0f} ms (median), {p99:.0f} ms (P99), {most:.0f} ms (most)"
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperProcess) -> None:
+    """Print the figures."""
+    client = ZooKeeperClient(server.address, reactor=reactor)
+    nodes = await make(client, options)
+    (dns_port,) = free_ports(1)
+    children = [daemon := Child("serve", server.address, str(dns_port))]
+    try:
+        port = daemon.read()["port"]
+        print(f"{len(nodes):,} instances of {options.services} services: {daemon.memory:.0f} MiB")
+        print(f"until then a timer of 10 ms is late by {daemon.late()}", flush=True)
+        used, began = daemon.cpu, time.monotonic()
+        children.append(reader := Child("read", str(port), str(options.streams)))
+        reader.read()
+        print(
+            f"{options.streams:,} streams have their snapshots after {time.monotonic() - began:.1f} s,"
+            f" {daemon.cpu - used:.1f} s of CPU: {daemon.memory:.0f} MiB"
+        )
+        print(f"meanwhile it is late by {daemon.late()}", flush=True)
+        questions = Questions(dns_port, options.services)
+        udp = reactor.listenUDP(0, questions)
+        load = Load(client, nodes, questions, options, reactor)
+        used = daemon.cpu
+        passed = await load.run(options.seconds)
+        part = (daemon.cpu - used) / passed
+        print(
+            f"{len(load.sent) / passed:.0f} changes/s and {questions.count / passed:.0f} questions/s for {passed:.0f} s:"
+            f" {part:.0%} of a core, {daemon.memory:.0f} MiB"
+        )
+        print(f"meanwhile it is late by {daemon.late()}", flush=True)
+        await deferLater(reactor, 3.0)
+        done = reader.ask("done")
+        times = [done[str(number)] - moment for number, moment in load.sent.items() if str(number) in done]
+        _print("from a change until the last stream has it", times, len(load.sent))
+        _print("answers of DNS", questions.times, questions.count)
+        memory = daemon.memory
+        reader.ask(f"stall {options.stalled}")
+        await load.run(15.0)
+        more = daemon.memory - memory
+        each = more * 1024 / options.stalled
+        print(f"{options.stalled} clients that do not read: {more:.0f} MiB more, {each:.0f} KiB each")
+        await client.close()
+        await udp.stopListening()
+    finally:
+        for child in children:
+            child.end()
+
+
+def _print(label: str, times: list[float], count: int) -> None:
+    quantiles = statistics.quantiles(sorted(times), n=100)
+    print(f"{label}: P50 {quantiles[49] * 1e3:.0f} ms, P99 {quantiles[98] * 1e3:.0f} ms, {len(times):,} of {count:,}")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["serve"]:
+        serve(*sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["read"]:
+        read(*sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--services", type=int, default=100)
+    parser.add_argument("--instances", type=int, default=10, help="of each service")
+    parser.add_argument("--changes", type=float, default=100.0, help="a second")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--stalled", type=int, default=200)
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    server = ZooKeeperProcess(JVM_OPTIONS)
+    try:
+        server.start()
+        react(lambda reactor: Deferred.fromCoroutine(measure(reactor, options, server)))
+    finally:
+        server.cleanup()
+
+
+if __name__ == "__main__":
+    main()
