@@ -108,6 +108,19 @@ class EventTests(EventTestCase):
         self.pass_on()
         self.assertEqual((client.events, client.states["daemon"]), (["state"], {"a": 2}))
 
+    def test_invalid_state(self) -> None:
+        """A state that is no JSON is refused, and not sent."""
+        self.assertRaises(TypeError, self.log.set_state, "daemon", {"a": object()})
+        self.assertRaises(ValueError, self.log.set_state, "daemon", float("nan"))
+        self.assertEqual(list(self.client().states), ["catalog"])
+
+    def test_catalog_closed(self) -> None:
+        """After the end of the catalog, clients know that nothing is current."""
+        client = self.client()
+        self.successResultOf(self.catalog.close())
+        self.pass_on()
+        self.assertTrue(client.states["catalog"]["stale"])
+
     def test_some_services(self) -> None:
         self.make("web", "a:1")
         self.make("db", "b:1")

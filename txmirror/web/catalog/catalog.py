@@ -129,6 +129,7 @@ class Catalog:
             self._batch.stop()
             if self._following is not None:
                 self._following.end()
+            self._state_observers.notify(None)
             self._first.fire(None)
             self._waiting.end_all()
         return succeed(None)

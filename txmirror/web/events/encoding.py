@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from txmirror.web.catalog import CatalogChange, CatalogService, Entry
-from txmirror.web.instances import encode_entry, encode_text, encode_value
+from txmirror.web.instances import encode_entry, encode_text
 
 #: A line that readers ignore: it shows them, and what is between, that the stream lives.
 COMMENT: Final = b":\n\n"
@@ -41,20 +41,6 @@ def encode_change(service: CatalogService | None, change: CatalogChange) -> byte
         return encode_event("change", b'{"service":%s,"gone":true}' % encode_text(change.service), change.index)
     changes = b",".join(_encode_pair(*each) for each in change.entries.items())
     return encode_event("change", b'{%s,"changes":{%s}}' % (_head(service), changes), change.index)
-
-
-def encode_state(topic: str, value: Any, index: int = _NO_ID) -> bytes:
-    """Return the event with a state.
-
-    :raises TypeError: JSON has no such type.
-    :raises ValueError: a number is not finite.
-    """
-    return encode_event("state", encode_value({"topic": topic, "value": value}), index)
-
-
-def encode_states(states: Mapping[str, Any]) -> bytes:
-    """Return the events with some states, within a snapshot."""
-    return b"".join(encode_state(topic, value) for topic, value in states.items())
 
 
 def _head(service: CatalogService) -> bytes:

@@ -13,7 +13,8 @@ from txmirror.observers import Observers
 from txmirror.timers import Timer
 from txmirror.web.catalog import Catalog, CatalogChange
 from txmirror.web.events.counts import EventCounts
-from txmirror.web.events.encoding import encode_change, encode_state
+from txmirror.web.events.encoding import encode_change, encode_event
+from txmirror.web.instances import encode_value
 
 #: The most bytes of events that are kept.
 _MOST_BYTES: Final = 16 * 2**20
@@ -59,7 +60,8 @@ class EventLog:
         #: The index before the oldest event.
         self._since = 0
         self._readers = 0
-        self._states: dict[str, Any] = {}
+        #: The latest state of each topic, as JSON.
+        self._states: dict[str, bytes] = {}
         self._linger = Timer(catalog.reactor, self._end)
         self._active = False
         #: The latest text that was read, with its positions: most streams read the same.
@@ -79,31 +81,22 @@ class EventLog:
         return self.first + len(self._events)
 
     @property
-    def states(self) -> dict[str, Any]:
-        """The latest state of each topic, as of now. That of the catalog is among them."""
-        catalog = self.catalog
-        state = {
-            "root": catalog.root,
-            "known": catalog.known,
-            "stale": catalog.stale,
-            "age": round(catalog.age, 3),
-            "reason": catalog.reason,
-        }
-        return {"catalog": state, **self._states}
+    def states(self) -> bytes:
+        """The events with the latest state of each topic, for a snapshot. That of the catalog, as of now, is among them."""
+        return b"".join(encode_event("state", each) for each in (self._catalog_state(), *self._states.values()))
 
     def set_state(self, topic: str, value: Any) -> None:
         """Replace the state of a topic: streams get it at the next opportunity, and new ones within their snapshots.
 
-        :param value: a value of JSON, which must not be changed later.
+        :param value: a value of JSON.
         :raises TypeError: JSON has no such type.
         :raises ValueError: a number is not finite.
         """
-        if topic in self._states and self._states[topic] == value:
-            return
-        if self._active:
-            index = self.catalog.next_index()
-            self._append(LogEvent(index, None, encode_state(topic, value, index)))
-        self._states[topic] = value
+        text = encode_value({"topic": topic, "value": value})
+        if self._states.get(topic) != text:
+            self._states[topic] = text
+            if self._active:
+                self._append_state(text)
 
     # For streams.
 
@@ -174,8 +167,22 @@ class EventLog:
         self._append(LogEvent(change.index, change.service, encode_change(service, change)))
 
     def _state_changed(self) -> None:
+        self._append_state(self._catalog_state())
+
+    def _catalog_state(self) -> bytes:
+        catalog = self.catalog
+        value = {
+            "root": catalog.root,
+            "known": catalog.known,
+            "stale": catalog.stale,
+            "age": round(catalog.age, 3),
+            "reason": catalog.reason,
+        }
+        return encode_value({"topic": "catalog", "value": value})
+
+    def _append_state(self, text: bytes) -> None:
         index = self.catalog.next_index()
-        self._append(LogEvent(index, None, encode_state("catalog", self.states["catalog"], index)))
+        self._append(LogEvent(index, None, encode_event("state", text, index)))
 
     def _append(self, event: LogEvent) -> None:
         self._events.append(event)

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from txmirror.web.events.encoding import COMMENT, encode_live, encode_reset, encode_states
+from txmirror.web.events.encoding import COMMENT, encode_live, encode_reset
 from txmirror.web.events.log import EventLog
 from txmirror.web.events.snapshot import Snapshot
 
@@ -127,7 +127,7 @@ class Stream:
         self._snapshot = Snapshot(self._log.catalog, self._services)
         self._position, self._begun_at = self._log.end, self._log.index
         assert self._request is not None
-        self._request.write(encode_reset(self._begun_at) + encode_states(self._log.states))
+        self._request.write(encode_reset(self._begun_at) + self._log.states)
 
     def _next(self, position: int) -> bytes:
         if position < self._log.first:

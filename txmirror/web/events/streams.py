@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -35,8 +36,10 @@ class EventStreams:
     :param most: the most streams at a time.
     """
 
+    _log = Logger()
+
     def __init__(self, log: EventLog, *, most: int = _MOST) -> None:
-        self._log = log
+        self._events = log
         self._most = most
         self._reactor: IReactorTime = log.catalog.reactor
         self._streams: dict[Stream, None] = {}
@@ -77,12 +80,12 @@ class EventStreams:
 
     def begin(self, request: Request, services: Collection[str] | None, after: int | None) -> None:
         """Begin a stream."""
-        self._log.counts.streams += 1
-        self._log.begin()
+        self._events.counts.streams += 1
+        self._events.begin()
         if not self._streams:
-            self._log.watch(self, self._news)
+            self._events.watch(self, self._news)
             self._comments.start(_COMMENTS)
-        self._streams[Stream(self._log, request, services, after, self._ready, self._ended)] = None
+        self._streams[Stream(self._events, request, services, after, self._ready, self._ended)] = None
 
     # Streams.
 
@@ -94,9 +97,9 @@ class EventStreams:
     def _ended(self, stream: Stream) -> None:
         self._streams.pop(stream, None)
         self._writable.pop(stream, None)
-        self._log.end_reader()
+        self._events.end_reader()
         if not self._streams:
-            self._log.unwatch(self)
+            self._events.unwatch(self)
             for timer in (self._round, self._turn, self._comments):
                 timer.stop()
 
@@ -116,8 +119,14 @@ class EventStreams:
         while self._writable and count < _STREAMS_IN_TURN and size < _BYTES_IN_TURN:
             stream = next(iter(self._writable))
             del self._writable[stream]
-            written = stream.step()
             count += 1
+            try:
+                written = stream.step()
+            except Exception:
+                # The others must go on.
+                self._log.failure("A stream of events has failed.")
+                stream.abort()
+                continue
             size += written
             if written and stream in self._streams:
                 # There may be more.
