@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 
-from txmirror.test.web.case import CatalogTestCase
+from txmirror.test.web.case import ROOT, CatalogTestCase
 from txmirror.web.catalog import CatalogChange, TooManyWaiting
 
 
@@ -77,9 +77,38 @@ class UseTests(CatalogTestCase):
 
     def test_watcher_closes(self) -> None:
         """A watcher may close the catalog."""
+        self.make("db", "b:1")
         self.catalog.watch("closing", lambda change: self.catalog.close())
         self.use()
         self.assertTrue(self.catalog.stale)
+        self.assertEqual(len(self.changes), 1)
+
+    def test_many(self) -> None:
+        """Many services, and many nodes of one, are shown over some turns of the reactor."""
+        for number in range(30):
+            self.make(f"service-{number:02}", "a:1")
+        for number in range(900):
+            self.other.create(f"{ROOT}/web/b{number:03}:1", b"{}")
+        self.world.settle()
+        counts: list[int] = []
+        turn = [0]
+
+        def note(change: CatalogChange) -> None:
+            if not turn[0]:
+                self.world.reactor.callLater(0, end_turn)
+            turn[0] += len(change.entries)
+
+        def end_turn() -> None:
+            counts.append(turn[0])
+            turn[0] = 0
+
+        self.catalog.watch("noting", note)
+        self.use()
+        self.assertEqual((sum(counts), len(self.catalog.services)), (931, 31))
+        self.assertLessEqual(max(counts), 600)
+        self.assertGreater(len(counts), 1)
+        self.assertEqual(self.applied(), self.show())
+        self.assertEqual(list(self.catalog.services["web"].names), sorted(self.catalog.services["web"].entries))
 
     def test_closed(self) -> None:
         """A closed catalog shows the last known state, does not change, and makes nobody wait."""

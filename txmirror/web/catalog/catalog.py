@@ -28,8 +28,8 @@ _IDLE: Final = 900.0
 _FIRST: Final = 2.0
 #: The shortest time between two batches of changes, in seconds.
 _PAUSE: Final = 0.05
-#: The most steps of at most 200 nodes in one turn of the reactor.
-_STEPS: Final = 3
+#: The number of nodes after which further ones are looked at in a later turn of the reactor.
+_NODES_IN_TURN: Final = 400
 #: The most services that are gone and whose index is remembered.
 _MOST_GONE: Final = 1_000
 
@@ -277,10 +277,12 @@ class Catalog:
             return
         for name in following.take_gone():
             self._remove(name)
-        steps = 0
-        while following.dirty and steps < _STEPS:
-            steps += 1
-            self._update_one(following)
+        count = 0
+        # A watcher may close the catalog.
+        while following.dirty and count < _NODES_IN_TURN and not self._closed:
+            count += self._update_one(following)
+        if self._closed:
+            return
         if following.dirty or following.gone:
             self._batch.start(0)
             return
@@ -305,15 +307,20 @@ class Catalog:
             self.history.note(now, name, each.name, each, None)
         self._notify(CatalogChange(name, {}, True, self.index))
 
-    def _update_one(self, following: Following) -> None:
-        """Take one step of one service."""
+    def _update_one(self, following: Following) -> int:
+        """Show some changes of one service.
+
+        :returns: the number of its nodes that were looked at, and one more.
+        """
         changed = next(iter(following.dirty))
+        looked = 1 + changed.dirty
         changes = changed.take()
+        looked -= changed.dirty
         if not changed.dirty:
             del following.dirty[changed]
         service, reason = self._services.get(changed.name), changed.reason
         if service is not None and not changes and reason == service.reason:
-            return
+            return looked
         self.index = self.next_index()
         if service is None:
             self._gone.pop(changed.name, None)
@@ -329,6 +336,7 @@ class Catalog:
                 self.history.note(now, changed.name, name, before, after)
         after_them = {name: after for name, (_, after) in changes.items()}
         self._notify(CatalogChange(changed.name, after_them, False, self.index))
+        return looked
 
     def _notify(self, change: CatalogChange) -> None:
         self._waiting.changed(change.service)

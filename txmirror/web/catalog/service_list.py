@@ -62,9 +62,9 @@ class ServiceList:
         return self._list.known or self.path in self._nodes.unreadable
 
     @property
-    def dirty(self) -> bool:
-        """True if there are nodes whose entries are to be made anew."""
-        return bool(self._dirty)
+    def dirty(self) -> int:
+        """The number of nodes whose entries are to be made anew."""
+        return len(self._dirty)
 
     @property
     def empty(self) -> bool:
