@@ -269,7 +269,8 @@ class Catalog:
 
     def _changed(self) -> None:
         if not self._batch.running and not self._closed:
-            self._batch.start(self._flushed + _PAUSE - self.reactor.seconds())
+            # Somebody waits for the first lists.
+            self._batch.start(self._flushed + _PAUSE - self.reactor.seconds() if self._known else 0)
 
     def _flush(self) -> None:
         following = self._following
