@@ -15,7 +15,7 @@ from kazoo.client import KazooClient
 
 from txmirror.test.integration.test_twistd import Twistd
 from txmirror.test.neighbours.browser import Browser, shared_browser
-from txmirror.test.neighbours.case import NeighboursTestCase
+from txmirror.test.neighbours.case import PATIENCE, NeighboursTestCase
 from txmirror.test.zookeeper import free_ports
 
 _HTTP = '[http]\nlisten = "127.0.0.1:{port}"\n'
@@ -31,8 +31,8 @@ labels = {{ zone = "a", version = "3.2" }}
 name = "ready"
 type = "command"
 argv = ["sh", "-c", "test -e {ready} || exit 2"]
-interval = "200ms"
-timeout = "150ms"
+interval = "500ms"
+timeout = "400ms"
 """
 #: Services for the screenshots: the number of instances of each.
 _OTHERS = {"auth": 4, "catalog": 6, "images": 3, "mail": 2, "search": 8, "sessions": 5, "web": 12}
@@ -66,7 +66,7 @@ class PageTestCase(NeighboursTestCase):
 
     def find_page(self, twistd: Twistd) -> str:
         """Return the address of the page, which the log has."""
-        base = twistd.wait_for("The page is at http://").split("The page is at ")[1].strip().rstrip(".")
+        base = twistd.wait_for("The page is at http://", PATIENCE).split("The page is at ")[1].strip().rstrip(".")
         self.bases.append(base)
         return base
 
@@ -159,7 +159,7 @@ class LiveTests(PageTestCase):
         (self.folder / "ready").unlink()
         see("check fails", self.wait_row("127.0.0.41:8443", None))
         see("condition", self.wait_condition("down"))
-        self.assertIn("exit status 2", self.browser.text("#own table"))
+        self.browser.wait(lambda: "exit status 2" in self.browser.text("#own table"), "the result of the check")
         (self.folder / "ready").touch()
         see("check passes", self.wait_row("127.0.0.41:8443", "passing"))
         self.control("PUT", "/v1/daemon/maintenance/billing", {"reason": "new disks"})
@@ -223,7 +223,7 @@ class LiveTests(PageTestCase):
         self.browser.wait(lambda: "billing" in self.browser.text("#tree"), "its children")
         self.browser.press("\ue014", "\ue007")
         self.browser.wait(lambda: self.browser.text("#node h2") == "/services/billing", "the child")
-        self.assertIn("world", self.browser.text("#node table"))
+        self.browser.wait(lambda: "world" in self.browser.text("#node table"), "its ACL")
         self.browser.press("\ue012", "\ue012")  # left to the parent, left closes it
         self.browser.wait(lambda: "billing" not in self.browser.text("#tree"), "no children")
         self.check_quiet()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -12,6 +13,9 @@ from txmirror.web.calls import Answer, Call
 from txmirror.web.catalog import Catalog
 from txmirror.web.page.static import StaticFile, read_static_files
 from txmirror.web.page.template import MOST_ROWS, PageContent, ServiceRow, render_page
+
+#: The longest wait for the first lists, in seconds. A browser with scripts does not need them in the page.
+_PATIENCE: Final = 0.5
 
 
 def mount_page(find_catalog: Callable[[], Catalog | None], reactor: IReactorTime) -> Mount:
@@ -26,7 +30,7 @@ def mount_page(find_catalog: Callable[[], Catalog | None], reactor: IReactorTime
     async def answer_page(call: Call) -> Answer:
         catalog = find_catalog()
         if catalog is not None:
-            await catalog.use()
+            await catalog.use().addTimeout(_PATIENCE, reactor, onTimeoutCancel=lambda _, __: None)
         html = await render_page(describe(catalog, reactor.seconds()))
         return Answer(html, "text/html; charset=utf-8")
 

@@ -108,6 +108,8 @@ function keep(parent, items, keyOf, make, update) {
 
 // Replace the children of an element if what they show has changed.
 function redraw(element, value, make) {
+  if (value !== null && element.source === value) return;
+  element.source = value;
   const shown = JSON.stringify(value);
   if (element.shown === shown) return;
   element.shown = shown;
@@ -403,7 +405,7 @@ class Rows {
     this.height = 0;
     this.spacer = host === scroller ? host.appendChild(h("div", { class: "spacer", "aria-hidden": "true" })) : null;
     this.all = true;
-    const paint = () => { this.all = false; frame(this); };
+    const paint = () => frame(this);
     scroller.addEventListener("scroll", paint, { passive: true });
     window.addEventListener("scroll", paint, { passive: true });
     new ResizeObserver(() => { this.height = 0; frame(this); }).observe(scroller);
@@ -1149,7 +1151,8 @@ const tree = {
       item.node = node;
       item.error = null;
       const former = item.children?.join("\n");
-      item.children = [...(node.children ?? [])].sort((a, b) => (sortable(a) < sortable(b) ? -1 : 1));
+      const names = (node.children ?? []).map((name) => [sortable(name), name]);
+      item.children = names.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)).map(([, name]) => name);
       if (item.children.join("\n") !== former) this.arrange();
     } catch (error) {
       item.error = error.message;
@@ -1300,7 +1303,9 @@ function drawStrip() {
   } else {
     const bad = (daemon?.services ?? []).some((each) => ["down", "blocked"].includes(each.condition));
     kind = !listed() ? "" : bad ? "problem" : "live";
-    words = daemon?.summary ? sentenceOf(daemon.summary) : listed() ? "Connected to ZooKeeper." : "Reading the services.";
+    const all = totals();
+    words = daemon?.services?.length && daemon.summary ? sentenceOf(daemon.summary)
+      : listed() && zookeeper?.connected ? `Connected to ZooKeeper: ${count(model.services.size, "service")}, ${count(all.total, "instance")}.` : listed() ? "Connected to ZooKeeper." : "Reading the services.";
     fresh = listed() ? "live" : "";
   }
   mark($("strip"), "data-kind", kind);
@@ -1396,7 +1401,10 @@ function routed() {
   if (view === "services") {
     services.list.setActive(services.shown === null ? EVERYTHING : { key: services.shown });
     if (model.known) timeline.open(services.shown);
-    if (narrow.matches && before !== JSON.stringify([services.words, services.shown])) scrollTo(0, 0);
+    if (before !== JSON.stringify([services.words, services.shown])) {
+      $("detail").scrollTop = 0;
+      if (narrow.matches) scrollTo(0, 0);
+    }
   }
   if (view === "nodes") tree.show(route.parts);
   panel.sync();

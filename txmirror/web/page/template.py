@@ -83,7 +83,7 @@ class _Page(Element):
     def _as_of(self) -> str:
         content = self._content
         if not content.known:
-            return "The list of services is not known yet: ZooKeeper is out of reach."
+            return "The list of services is not known yet. Load the page again in some seconds."
         if content.age > 0:
             return f"ZooKeeper is out of reach: this list is {_duration(content.age)} old."
         if not content.total:

@@ -153,6 +153,15 @@ class RouteTests(CatalogTestCase):
         self.assertIn("<td>web</td>", text)
         self.assertRegex(text, r"this list is [67] s old")
 
+    def test_slow(self) -> None:
+        """A browser gets the page also while the first list takes long."""
+        self.world.disconnect()
+        exchange = begin(self.application.resource(), "GET", "/", reactor=self.world.reactor)
+        self.world.pass_time(0.4)
+        self.assertFalse(exchange.answered)
+        self.world.pass_time(0.2)
+        self.assertIn("not known yet", exchange.response.text)
+
     def test_client_gone(self) -> None:
         """A client that goes while the page waits for the first list leaves nothing behind."""
         exchange = begin(self.application.resource(), "GET", "/")
