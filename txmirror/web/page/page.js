@@ -1078,7 +1078,7 @@ const ensemble = {
 
 const tree = {
   nodes: new Map(), // by path: {path, name, depth, children, node, error, open, asking}
-  rows: null, selected: "/", turn: 0,
+  rows: null, selected: "/", hidden: false, turn: 0,
   start() {
     this.rows = new Rows({
       host: $("tree"), scroller: $("tree"),
@@ -1136,12 +1136,22 @@ const tree = {
       above = above === "/" ? `/${name}` : `${above}/${name}`;
     }
     this.selected = path;
+    this.hidden = true;
     const item = this.get(path);
     this.rows.setActive(item);
     this.load(item);
     if (!this.get("/").children) this.load(this.get("/"));
     this.arrange();
     this.drawNode();
+  },
+  // Scroll to the selected node, as soon as it is in the tree.
+  reveal() {
+    // Those before it appear as the nodes above it are read.
+    const placed = (path) => path === "/" || (this.get(parentOf(path)).children !== null && placed(parentOf(path)));
+    const at = this.hidden && placed(this.selected) ? this.rows.items.findIndex((each) => each.path === this.selected) : -1;
+    if (at < 0) return;
+    this.hidden = false;
+    this.rows.show(at);
   },
   async load(item) {
     if (item.asking) return;
@@ -1360,7 +1370,10 @@ function draw() {
     panel.draw();
   } else if (route.view === "daemon") ownView.draw();
   else if (route.view === "zookeeper") ensemble.draw();
-  else if (route.view === "nodes") tree.rows.paint(null);
+  else if (route.view === "nodes") {
+    tree.rows.paint(null);
+    tree.reveal();
+  }
   model.added = [];
   model.removed = model.replaced = false;
   model.touched = new Set();
