@@ -44,15 +44,17 @@ class Selection:
     @property
     def all(self) -> bool:
         """True if every instance is wanted."""
-        return self == _ALL
+        return self is _ALL
 
     def has(self, entry: Entry) -> bool:
         """Return whether an entry is wanted. One that is unreadable is wanted if the query asks for nothing in particular."""
+        if self is _ALL:
+            return True
         if self.passing and not entry.usable:
             return False
         instance = entry.instance
         if instance is None:
-            return self.all
+            return False
         if self.status is not None and instance.status is not self.status:
             return False
         if self.zone is not None and not says(instance, "zone", self.zone):
@@ -84,13 +86,14 @@ def read_selection(call: Call) -> Selection:
     status = call.one("status")
     if status is not None and status not in _STATUSES:
         raise InvalidRequest(f"status is {quoted(status)}: not {' or '.join(_STATUSES)}")
-    return Selection(
+    selection = Selection(
         passing=_read_flag(call, "passing"),
         status=None if status is None else _STATUSES[status],
         zone=call.one("zone"),
         labels=_read_all(call, _LABEL),
         data=_read_all(call, _DATA),
     )
+    return _ALL if selection == _ALL else selection
 
 
 def read_wait(call: Call) -> Wait | None:

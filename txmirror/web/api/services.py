@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +14,7 @@ from txmirror.web.api.freshness import RETRY, Readers, freshness_of, headers_of,
 from txmirror.web.api.queries import read_selection, read_wait
 from txmirror.web.api.steps import apply_in_steps
 from txmirror.web.calls import Answer, Call, InvalidRequest, quoted
-from txmirror.web.catalog import Catalog, CatalogService, ServiceEvent, TooManyWaiting
+from txmirror.web.catalog import Catalog, CatalogService, Entry, ServiceEvent, TooManyWaiting
 from txmirror.web.instances import encode_entry, encode_value
 
 #: The waits of many clients end at different times: each is longer by a random part of this one.
@@ -60,8 +61,13 @@ class ServiceHandlers:
         if selection.all and kept is not None and kept[0] == seen:
             return kept[1]
         described = {"service": name, "path": service.path, "reason": service.reason}
-        entries = sorted(filter(selection.has, service.entries.values()), key=lambda each: each.name)
-        encoded = await apply_in_steps(encode_entry, entries, self._reactor)
+        entries = sorted(service.entries.values(), key=attrgetter("name"))
+
+        def encode(entry: Entry) -> bytes | None:
+            return encode_entry(entry) if selection.has(entry) else None
+
+        found = await apply_in_steps(encode, entries, self._reactor)
+        encoded = [each for each in found if each is not None]
         answer = _answer({"index": index, **freshness_of(catalog), **described}, "instances", encoded, headers)
         if selection.all:
             self._keep(name, seen, answer)

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 #: The items of one step: a few milliseconds, if each takes tens of microseconds.
-_MOST_IN_STEP: Final = 200
+_MOST_IN_STEP: Final = 100
 
 
 async def apply_in_steps(function: Callable[[_T], _R], items: Iterable[_T], reactor: IReactorTime) -> list[_R]:

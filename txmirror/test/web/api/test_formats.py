@@ -82,6 +82,17 @@ class PrometheusTests(FormatTestCase):
         self.use_catalog()
         self.assertEqual(len(self.ask("/v1/prometheus/sd").value), 3)
 
+    def test_other_catalog(self) -> None:
+        """Another catalog with the same indexes has answers of its own."""
+        for path in ("/other", "/other/db", "/other/web", "/other/web/10.9.9.9:80"):
+            self.world.result(self.other.create(path))
+        found = []
+        for root in ("/services", "/other"):
+            catalog = self.readers.catalog = Catalog(self.mirror, root)
+            self.addCleanup(catalog.close)
+            found.append((len(self.ask("/v1/prometheus/sd?service=web").value), catalog.index_of("web")))
+        self.assertEqual(found, [(2, found[0][1]), (1, found[0][1])])
+
     def test_omitted(self) -> None:
         """What cannot be expressed is left out, and counted."""
         self.make("web", "surrogate:80", x="\ud800")

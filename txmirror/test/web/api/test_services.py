@@ -79,6 +79,10 @@ class ListTests(APITestCase):
         first = self.ask(WEB).content
         self.world.pass_time(60.0)
         self.assertEqual(self.ask(WEB).content, first)
+        self.world.result(self.other.set("/services/web/10.0.0.1:80", b'{"x": 1}'))
+        self.world.pass_time(0.1)
+        # What a query chooses is not kept for others.
+        self.assertEqual((self.names("?zone=no"), self.names()), ([], ["10.0.0.1:80"]))
         self.world.result(self.other.set("/services/web/10.0.0.1:80", b'{"x": 2}'))
         self.world.pass_time(0.1)
         self.assertEqual(self.ask(WEB).value["instances"][0]["data"], {"x": 2})
@@ -92,18 +96,21 @@ class SelectionTests(APITestCase):
         )
         self.make("web", "b:1", zone="b", canary=False, count=5, labels={"version": "v2"})
         self.make("web", "bad")
+        dead = {"host": "c", "port": 1}
+        self.make("web", "member_1", serviceEndpoint=dead, additionalEndpoints={}, status="DEAD")
 
     def test_queries(self) -> None:
         """Each condition must hold."""
         for query, names in (
-            ("", ["a:1", "b:1", "bad"]),
+            ("", ["a:1", "b:1", "bad", "member_1"]),
             ("?passing", ["a:1", "b:1"]),
             ("?passing=true", ["a:1", "b:1"]),
             ("?zone=a", ["a:1"]),
             ("?zone=b", ["b:1"]),
             ("?zone=c", []),
             ("?status=up", ["a:1", "b:1"]),
-            ("?status=down", []),
+            ("?status=down", ["member_1"]),
+            ("?status=down&passing", []),
             ("?label.version=v2", ["b:1"]),
             ("?label.version=v2&zone=a", []),
             ("?label.a.b=c", ["a:1"]),
