@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ),
     (
         "py:class",
-        r"LinkReactor|Headers|IAgent|IPolicyForHTTPS|IStreamServerEndpoint|IListeningPort|IProtocolFactory|MakeProvider|IResource|Path|Mount",
+        r"LinkReactor|Headers|IAgent|IPolicyForHTTPS|IStreamServerEndpoint|IListeningPort|IProtocolFactory|MakeProvider|IResource|Path|Mount|Replied",
     ),
     # The classes of the daemon's file: its keys are on a page of their own.
     (
