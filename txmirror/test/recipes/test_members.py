@@ -197,10 +197,11 @@ class MembersTests(RecipeCase):
         self.pass_time(5.0)
         self.assertEqual((first.joined, self.done(second.members())), (False, {"a": b"2"}))
         # Who leaves then does not delete the other's node.
+        before = self.done(self.observer.exists(f"{PATH}/a"))
         rejoining = first.join()
         self.done(first.leave())
         self.failureResultOf(rejoining, CancelledError)
-        self.assertTrue(second.joined)
+        self.assertEqual(self.done(self.observer.exists(f"{PATH}/a")), before)
         rejoining = first.join()
         self.done(second.leave())
         self.done(rejoining)
