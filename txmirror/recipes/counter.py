@@ -192,6 +192,8 @@ class Counter(Generic[NumberT]):
             except TransactionFailedException as error:
                 if not isinstance(error.error, (BadVersionException, NoNodeException)):
                     raise error.error from None
+                # Another was faster; our server may lag behind the leader.
+                await self._place.sync()
             except OutcomeUnknown as error:
                 doubtful = (write, error)
                 await self._place.sync()

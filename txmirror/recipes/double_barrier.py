@@ -176,7 +176,7 @@ class DoubleBarrier:
                         if _READY in names and await self._is_open(own, names):
                             return True
                         if len(_participants(names)) >= self.count:
-                            await self._open()
+                            await self._open(left_behind=_READY in names)
                             continue
                     await first_of([watch, opened])
                 finally:
@@ -214,12 +214,19 @@ class DoubleBarrier:
                 return True
         return False
 
-    async def _open(self) -> None:
-        """Create ``ready``, anew if it was left behind."""
-        with contextlib.suppress(NoNodeException):
-            await self._place.retry_policy.send(lambda: self._client.delete(self._ready))
-        with contextlib.suppress(NodeExistsException):
+    async def _open(self, *, left_behind: bool) -> None:
+        """Create ``ready``.
+
+        :param left_behind: whether there is one that others have left behind.
+        """
+        if left_behind:
+            with contextlib.suppress(NoNodeException):
+                await self._place.retry_policy.send(lambda: self._client.delete(self._ready))
+        try:
             await self._place.retry_policy.send(lambda: self._client.create(self._ready, b"", self._place.acl))
+        except NodeExistsException:
+            # Our server may lag behind the leader.
+            await self._place.sync()
 
     # Leaving.
 

@@ -149,7 +149,8 @@ class KeptNode:
             except NoNodeException:
                 await self._place.create()
             except NodeExistsException:
-                pass
+                # Our server may lag behind the leader.
+                await self._place.sync()
             except ZooServerProblem as error:
                 failures += 1
                 await self._place.retry_policy.retry(error, failures)

@@ -230,6 +230,8 @@ class Queue:
                 elif not isinstance(error.error, (NoNodeException, BadVersionException)):
                     raise error.error from None
                 elif unknown is None:
+                    # Another was faster; our server may lag behind the leader.
+                    await self._place.sync()
                     return False
                 else:
                     raise unknown.to_error("the entry may have been taken, or not", path) from None

@@ -75,6 +75,8 @@ class TakenNode:
                 if error.index == 1 and isinstance(error.error, NoNodeException):
                     await self._place.create(paths.parent_of(self.path))
                 elif isinstance(error.error, (NoNodeException, BadVersionException, NodeExistsException)):
+                    # Another was faster; our server may lag behind the leader.
+                    await self._place.sync()
                     return False
                 else:
                     raise error.error from None

@@ -24,7 +24,19 @@ from txmirror.configuration import Configuration, from_options
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IChroot
 from txmirror.mirror import Mirror
-from txmirror.recipes import Election, Lock, ReadLock, Semaphore
+from txmirror.recipes import (
+    Barrier,
+    Counter,
+    DoubleBarrier,
+    Election,
+    Lock,
+    LockingQueue,
+    Members,
+    Party,
+    Queue,
+    ReadLock,
+    Semaphore,
+)
 from txmirror.registry import Registration, ServiceRegistry
 from txmirror.service import RegistrationService
 from txmirror.test.compat.test_feed import Bare
@@ -599,6 +611,84 @@ class _ClientOfElectionLife(_ElectionLife):
         return gatherResults([self.client_of_it.close(), self.it.stop()])
 
 
+class _ClientOfQueuesLife(_Life):
+    """Queues and a counter whose client is closed."""
+
+    every = 5
+
+    def begin(self) -> None:
+        self.client_of_it = self.make_client()
+        self.queue = Queue(self.client_of_it, "/queue", reactor=self.reactor)
+        self.locking = LockingQueue(self.client_of_it, "/locking", reactor=self.reactor)
+        self.counter = Counter(self.client_of_it, "/counter", reactor=self.reactor)
+        self.ask(self.queue.get(), self.locking.get())
+        self.use()
+
+    def use(self) -> None:
+        self.ask(
+            self.queue.put_all([b"1", b"2"]),
+            self.queue.get(wait=0.3),
+            self.queue.peek(),
+            self.locking.put(b"1"),
+            self.locking.get().addCallback(lambda entry: entry.consume()),
+            self.counter.add(1),
+            self.counter.value(),
+        )
+
+    def shut(self) -> Deferred[Any]:
+        return self.client_of_it.close()
+
+
+class _ClientOfMembersLife(_Life):
+    """Barriers, a party and members whose client is closed."""
+
+    every = 5
+
+    def begin(self) -> None:
+        self.client_of_it = self.make_client()
+        self.both = DoubleBarrier(self.client_of_it, "/both", count=2, reactor=self.reactor)
+        self.alone = DoubleBarrier(self.client_of_it, "/alone", count=1, reactor=self.reactor)
+        self.barrier = Barrier(self.client_of_it, "/data", reactor=self.reactor)
+        self.party = Party(self.client_of_it, "/party", reactor=self.reactor)
+        self.members = Members(self.client_of_it, "/group", "a", reactor=self.reactor)
+        self.ask(self.both.enter(), self.barrier.wait(), self.party.join())
+        self.use()
+
+    def use(self) -> None:
+        if self.members.joined:
+            self.ask(self.members.leave())
+        self.ask(self.members.join(), self.party.members())
+        if self.alone.entered:
+            self.ask(self.alone.leave())
+
+    def shut(self) -> Deferred[Any]:
+        return self.client_of_it.close()
+
+
+class _MembersLife(_ClientOfMembersLife):
+    """Members who leave, while the client lives on."""
+
+    client_lives_on = True
+
+    def begin(self) -> None:
+        self.client_of_it = self.make_client()
+        self.alone = DoubleBarrier(self.client_of_it, "/alone", count=1, reactor=self.reactor)
+        self.party = Party(self.client_of_it, "/party", reactor=self.reactor)
+        self.members = Members(self.client_of_it, "/group", "a", reactor=self.reactor)
+        self.ask(self.party.join())
+        self.use()
+
+    def shut(self) -> Deferred[Any]:
+        left = gatherResults([self.members.leave(), self.party.leave()])
+        if not self.server.listening:
+            self.reactor.callLater(_CLOSE_TIME - 1.0, self.start_server)
+        return left
+
+    def shut_rest(self) -> Deferred[Any]:
+        self.start_server()
+        return self.client_of_it.close()
+
+
 class _ServerLife(_Life):
     """An embedded server, in the midst of requests."""
 
@@ -802,6 +892,18 @@ class ClosingTests(SynchronousTestCase):
     def test_client_of_election(self) -> None:
         """An election whose client is closed."""
         self.close_everywhere(_ClientOfElectionLife)
+
+    def test_client_of_queues(self) -> None:
+        """Queues and a counter whose client is closed."""
+        self.close_everywhere(_ClientOfQueuesLife)
+
+    def test_client_of_members(self) -> None:
+        """Barriers, a party and members whose client is closed."""
+        self.close_everywhere(_ClientOfMembersLife)
+
+    def test_members(self) -> None:
+        """Members who leave, while the client lives on."""
+        self.close_everywhere(_MembersLife)
 
     def test_server(self) -> None:
         """An embedded server, in the midst of requests."""
