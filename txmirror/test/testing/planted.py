@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,13 @@ from txmirror.client.session.waiting import SessionLease
 from txmirror.client.session.watch_tables import packets
 from txmirror.discovery.listing import InstanceList
 from txmirror.errors import ConnectionLossException
+from txmirror.interfaces import ITransactions
 from txmirror.mirror import Change, ChangeKind
 from txmirror.mirror.read_queue import PendingRead
 from txmirror.mirror.refresher import Refresher
 from txmirror.mirror.retries import Retries
 from txmirror.mirror.store import PARTS
+from txmirror.recipes.marked_writes import MarkedWrites
 from txmirror.registry.keeper import Keeper
 from txmirror.registry.outcomes import RegistrationState
 from txmirror.types import EventType
@@ -133,6 +136,23 @@ def withdrawn_kept(patch: Patch) -> None:
     patch(InstanceList, "_tree_changed", keeping)
 
 
+def mark_not_read(patch: Patch) -> None:
+    """A transaction of a queue or a counter whose reply was lost is sent again, whether it was done or not."""
+    commit: Any = MarkedWrites.commit
+
+    async def retrying(self: MarkedWrites, fill: Any, **options: Any) -> bool:
+        try:
+            transaction = ITransactions(self._place.client).transaction()
+            transaction.create(f"{self.parent}/{uuid.uuid4().hex}", b"", self._place.acl, ephemeral=True)
+            fill(transaction)
+            await transaction.commit()
+        except ConnectionLossException:
+            return bool(await commit(self, fill, **options))
+        return True
+
+    patch(MarkedWrites, "commit", retrying)
+
+
 #: Each bug, with the number of seeds within which a storm of 100 steps must find it.
 PLANTED: dict[Callable[[Patch], None], int] = {
     watch_not_rearmed: 20,
@@ -146,4 +166,5 @@ PLANTED: dict[Callable[[Patch], None], int] = {
     refused_for_ever: 100,
     contender_asleep: 100,
     withdrawn_kept: 100,
+    mark_not_read: 150,
 }

@@ -16,6 +16,7 @@ from txmirror.test.testing.planted import (
     Patch,
     contender_asleep,
     lock_kept,
+    mark_not_read,
     persistent_not_rearmed,
     read_only_hidden,
     refused_for_ever,
@@ -138,6 +139,10 @@ class PlantedTests(SynchronousTestCase):
     def test_withdrawn_kept(self) -> None:
         """A provider that keeps what was withdrawn during an outage is found."""
         self.find(withdrawn_kept)
+
+    def test_mark_not_read(self) -> None:
+        """A queue or a counter whose transaction is done twice is found."""
+        self.find(mark_not_read)
 
 
 class Program:

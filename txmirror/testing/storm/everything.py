@@ -11,11 +11,13 @@ from txmirror.mirror import recovery, watched_reads
 from txmirror.testing.history import judge
 from txmirror.testing.storm.clients import ClientPart
 from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
+from txmirror.testing.storm.counting import CountingPart
 from txmirror.testing.storm.entropy import Replacement
 from txmirror.testing.storm.hiding import HiderPart
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
+from txmirror.testing.storm.queues import QueuePart
 from txmirror.testing.storm.registries import RegistryPart
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
@@ -28,6 +30,8 @@ _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
     "candidate": (CandidatePart, 2),
     "registry": (RegistryPart, 2),
     "hider": (HiderPart, 1),
+    "queue": (QueuePart, 2),
+    "counter": (CountingPart, 2),
 }
 #: The kinds that are not in all storms, with their shares: others check less where they are.
 _SOME = {"hider": 0.25}
@@ -49,7 +53,7 @@ def replaced_for(seed: int) -> list[Replacement]:
 
 
 class Everything:
-    """Clients, mirrors, registries and contenders for locks, which come and go.
+    """Clients, mirrors, registries, programs with queues and counters, and contenders for locks, which come and go.
 
     :param world: the world.
     :param journal: the log.

@@ -60,20 +60,26 @@ class HandingOver:
             leaving.cancel()
 
     def _left(self, result: SessionTicket | Failure | None) -> None:
-        cancelled = isinstance(result, Failure)
         if isinstance(result, Failure):
+            # The client leaves all the same.
             result.trap(CancelledError)
-        ticket = result if isinstance(result, SessionTicket) else None
+            self._replies.client.close().addCallback(self._left)
+            return
+        ticket = result
         self.leaving = False
         if self._closing:
             return
         self._replies.note(f"has left {'no session' if ticket is None else f'the session {ticket.session_id:#x}'}")
-        if not cancelled:
-            self._ended("it has left its session")
-        if ticket is not None:
+        self._ended("it has left its session")
+        if ticket is not None and self._is_known(ticket.session_id):
             self._handed = (ticket.session_id, self._scene.truth.generation)
         self._replies.take_over(self._make(ticket))
         self._connect()
+
+    def _is_known(self, session: int) -> bool:
+        """Return whether the servers have the session, or have ended it: it is not of lost data."""
+        here = self._scene.world.server._state.sessions.find(session)
+        return here is not None or session in self._scene.journal.ended
 
     def check(self) -> None:
         """Check that the client reports whether its session is one with a read-only server."""
