@@ -104,6 +104,16 @@ class SeenTests(RulesCase):
         script.do("c2", Get("/a"), 7, Shown(6, "y", 4))
         self.assert_true(script)
 
+    def test_transaction_seen_by_another_path(self) -> None:
+        """A lost transaction is known by the data of one path, and so explains the state of another, whose data nobody has read."""
+        script = Script()
+        script.do("c1", Create("/a", "x"), 4, Shown(4, "x", 4, 0))
+        script.do("c1", Create("/b", "y"), 5)
+        script.lose("c1", Transaction((Set("/a", "v"), Set("/b", "w"))))
+        script.do("c2", Exists("/a"), 9, Shown(7, None, 4, 1))
+        script.do("c2", Get("/b"), 9, Shown(7, "w", 5, 1))
+        self.assert_true(script)
+
     def test_older_writes(self) -> None:
         """Between the creation of a node and the first write of the history there may be any number of older writes."""
         for reset in (False, True):

@@ -56,6 +56,8 @@ class Attribution:
         self._writers: dict[str, list[tuple[Operation, Part]]] = defaultdict(list)
         #: The known effects.
         self._known: dict[tuple[str, int], tuple[Operation, Part]] = {}
+        #: The states that no write explains so far.
+        self._unattributed: list[tuple[str, int]] = []
         #: Anything before this is older than the history, and so may be that which the first read has seen.
         self._beginning = min(
             (each.zxid + (not parts_of(each)) for each in segment.operations if each.zxid is not None), default=0
@@ -131,7 +133,7 @@ class Attribution:
         elif not writers and facts.data and mzxid >= self._beginning and not self._segment.inherits:
             sentence = f"{name_of(reader)} shows {path} with {facts.data!r} as of {mzxid:#x}, which nobody has written"
             self._find(Rule.TRUE_READ, sentence, reader)
-        self._add_effect(path, mzxid, facts, creates=facts.czxid == mzxid)
+        self._unattributed.append((path, mzxid))
 
     def _is_loose(self, writer: Operation) -> bool:
         return writer.outcome is not Outcome.NOT_APPLIED and writer.number not in self.zxids
@@ -169,6 +171,11 @@ class Attribution:
             elif not isinstance(operation.call, Delete):
                 # A recursive deletion that was done in part has an unknown outcome.
                 self.timeline.add_around(operation)
+        for path, zxid in self._unattributed:
+            # A transaction may have become known by the state of another path.
+            if (path, zxid) not in self._known:
+                facts = self.facts[path, zxid]
+                self._add_effect(path, zxid, facts, creates=facts.czxid == zxid)
         creations = {(path, facts.czxid): facts for (path, _), facts in self.facts.items() if facts.czxid is not None}
         for (path, czxid), facts in creations.items():
             self._take_creation(path, czxid, facts)
