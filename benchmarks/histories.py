@@ -50,7 +50,7 @@ HERE = Path(__file__).parent
 COMMON = ["registers", "nodes", "sequence", "watches", "counter", "locks", "ephemerals"]
 #: The clients, with the workloads for which each has the means.
 PEERS = {
-    "txmirror": [*COMMON, "queue", "locking-queue", "transactions", "services"],
+    "txmirror": [*COMMON, "queue", "locking-queue", "barrier", "transactions", "services"],
     "kazoo": [*COMMON, "queue", "locking-queue", "barrier", "transactions", "services"],
     "aiozk": [*COMMON, "barrier", "transactions"],
     "txzookeeper": COMMON,

@@ -21,7 +21,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Mirror
-from txmirror.recipes import Counter, Lock, LockingQueue, Queue
+from txmirror.recipes import Counter, DoubleBarrier, Lock, LockingQueue, Queue
 from txmirror.registry import ServiceRegistry
 from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
 from txmirror.testing.history.calls import Part
@@ -29,6 +29,8 @@ from txmirror.types import ZnodeStat
 
 #: The session timeout in seconds, for which a take waits for the servers.
 TIMEOUT = 10.0
+#: Seconds for entering and for leaving a double barrier.
+LIMIT = 6.0
 REFUSALS = {
     BadVersionException: Refusal.BAD_VERSION,
     NoNodeException: Refusal.NO_NODE,
@@ -131,6 +133,9 @@ class Adapter:
     def lock(self, path: str) -> OurLock:
         return OurLock(Lock(self._client, path))
 
+    def barrier(self, path: str, parties: int) -> OurBarrier:
+        return OurBarrier(DoubleBarrier(self._client, path, count=parties))
+
 
 class OurLock:
     """A lock, which itself says whether it is safe."""
@@ -149,6 +154,19 @@ class OurLock:
 
     async def release(self) -> None:
         await self._lock.release()
+
+
+class OurBarrier:
+    """A double barrier, with timeouts."""
+
+    def __init__(self, barrier: DoubleBarrier) -> None:
+        self._barrier = barrier
+
+    async def enter(self) -> bool:
+        return await self._barrier.enter(timeout=LIMIT)
+
+    async def leave(self) -> bool:
+        return await self._barrier.leave(timeout=LIMIT)
 
 
 async def main(reactor: Any, *argv: str) -> None:
