@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
+from txmirror.deferreds import Waiters
 from txmirror.errors import NoNodeException, TransactionFailedException
 from txmirror.interfaces import ITransaction
 from txmirror.recipes.marked_writes import MarkedWrites, OutcomeUnknown
@@ -77,6 +78,12 @@ class Entries:
         #: The first names of the latest list that nobody has tried to take.
         self._listed: deque[str] = deque()
         self._misses = 0
+        #: How many of the names may still be used when nobody else asks.
+        self._share = 0
+        #: The calls that look for an entry now; one of them reads the list.
+        self._asking = 0
+        self._listing = False
+        self._list_waiters: Waiters[None] = Waiters()
 
     async def put(self, values: Sequence[bytes], priority: int) -> None:
         """Create entries, all or none, in this order.
@@ -126,21 +133,56 @@ class Entries:
         :param changed: returns the names of all that can be taken, and watches that fire when there are others. The caller
             cancels the watches.
         """
+        self._asking += 1
+        try:
+            return await self._next(blocking, available, changed)
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                # Names beyond the share were for others who asked at the same time.
+                while len(self._listed) > max(0, self._share):
+                    self._listed.pop()
+
+    async def _next(
+        self,
+        blocking: bool,
+        available: Callable[[list[str]], Awaitable[list[str]]],
+        changed: Callable[[], Awaitable[tuple[list[str], list[Deferred[WatchedEvent]]]]],
+    ) -> str | None:
         while not self._listed:
-            names = await available(await self.names() if not blocking else await self._listed_now())
-            if not names:
-                if not blocking:
-                    return None
-                names, watches = await changed()
-                try:
-                    if not names:
-                        await first_of(watches)
-                        continue
-                finally:
-                    discard(*watches)
-            self._listed.extend(names[: max(1, len(names) // _SHARE)])
-            self._misses = 0
+            if self._listing:
+                # Another call of the same object reads the list, for us too.
+                await self._list_waiters.wait()
+                continue
+            self._listing = True
+            try:
+                names = await available(await self.names() if not blocking else await self._listed_now())
+                if names:
+                    self._use(names)
+                    return self._pop()
+            finally:
+                self._listing = False
+                self._list_waiters.fire(None)
+            if not blocking:
+                return None
+            names, watches = await changed()
+            try:
+                if not names:
+                    await first_of(watches)
+                elif not self._listed:
+                    self._use(names)
+            finally:
+                discard(*watches)
+        return self._pop()
+
+    def _pop(self) -> str:
+        self._share -= 1
         return self._listed.popleft()
+
+    def _use(self, names: list[str]) -> None:
+        self._share = max(1, len(names) // _SHARE)
+        self._listed.extend(names[: max(self._share, self._asking)])
+        self._misses = 0
 
     def missed(self) -> None:
         """Note that another has taken the entry that :meth:`next` has returned."""

@@ -104,6 +104,29 @@ class QueueTests(RecipeCase):
             self.done(queue.put(b"%d" % number))
         self.assertEqual(sorted(self.done(each) for each in waiting), [b"0", b"1", b"2", b"3", b"4"])
 
+    def test_many_at_once(self) -> None:
+        """Calls of one object at once read the list once, and take different entries."""
+        queue, (client, asked) = self.queue(), self.client_counts()
+        self.done(queue.put_all([b"%d" % number for number in range(100)]))
+        taker = self.queue(client=client)
+        taking = [taker.get() for _ in range(60)]
+        self.settle()
+        self.assertEqual([self.done(each) for each in taking], [b"%d" % number for number in range(60)])
+        self.assertEqual(len(asked), 1)
+        # The names that were for others are not used later.
+        self.done(queue.put(b"first", 0))
+        self.assertEqual(self.done(taker.get()), b"first")
+
+    def test_one_of_many_is_cancelled(self) -> None:
+        """If the call that reads the list is cancelled, the others read it."""
+        queue = self.queue()
+        self.done(queue.put_all([b"1", b"2"]))
+        taking = [queue.get() for _ in range(3)]
+        taking[0].cancel()
+        self.assert_cancelled(taking[0])
+        self.settle()
+        self.assertEqual([self.done(each) for each in taking[1:]], [b"1", b"2"])
+
     def test_long_queue(self) -> None:
         """A long queue is not listed for each entry, and its order is kept all the same."""
         queue, client = self.queue(), self.client()
