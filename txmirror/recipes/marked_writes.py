@@ -71,7 +71,8 @@ class MarkedWrites:
         :raises TransactionFailedException: a server has refused one of the writes: nothing was done. Its ``index`` is 0 where
             :meth:`create_parent` helps.
         :raises OutcomeUnknown: nobody can know whether it was done.
-        :raises ZooKeeperException: a server refuses it, or there will be no session any more.
+        :raises ZooKeeperException: a server refuses it, or there will be no session any more. Its ``applied`` is None if nobody can know
+            whether it was done.
         """
         client, policy = self._place.client, self._place.retry_policy
         mark = paths.join(self.parent, uuid.uuid4().hex)
@@ -106,6 +107,11 @@ class MarkedWrites:
                     raise
         except CancelledError:
             in_doubt = True
+            raise
+        except ZooKeeperException as error:
+            if lost is not None:
+                # The look for the mark was not sent, but the transaction was.
+                error.applied = None
             raise
         finally:
             if sent:

@@ -267,6 +267,23 @@ class QueueTests(RecipeCase):
         self.assertRaises(ConnectionLossException, self.done, put)
         self.assertEqual(self.done(queue.length()), 2)
 
+    def test_unknown_when_closed(self) -> None:
+        """If the reply is lost and the client is closed before the mark is read, nobody knows, and so ``applied`` is None."""
+        client = self.client()
+        queue = self.queue(client=client)
+        self.done(queue.put(b"0"))
+        lost = self.server.lose_reply("transaction", session_id=client.session_id)
+        put = queue.put(b"1")
+        self.turns_until(lambda: lost.happened)
+        for server in self.world.servers:
+            server.stop_listening()
+        self.settle()
+        closed = client.close()
+        error = self.assertRaises(ClosingException, self.done, put)
+        self.assertIsNone(error.applied)
+        self.world.pass_time(20)
+        self.successResultOf(closed)
+
     def test_unknown_and_another(self) -> None:
         """If an entry is there after an unknown outcome, and another takes it then, get says that nobody knows."""
         client = self.client()
