@@ -14,7 +14,8 @@ from twisted.web.server import Request
 
 from txmirror.web.calls import Answer, InvalidRequest
 from txmirror.web.reading import LONGEST_BODY, longest_body
-from txmirror.web.writing import finish_with
+from txmirror.web.site.sending import PIECE, Sender
+from txmirror.web.writing import finish_with, write_head
 
 #: A browser runs nothing but the page's own files, shows them in no other page, and tells nobody about them.
 HEADERS: Final = {
@@ -36,7 +37,10 @@ _AT_ONCE: Final = 16
 
 
 class SiteRequest(Request):
-    """One request. Its body is kept in memory, up to a limit. The site's rules decide before its resource answers."""
+    """One request. Its body is kept in memory, up to a limit. The site's rules decide before its resource answers.
+
+    A long answer, and any answer to a client that does not read, is written as fast as the client reads.
+    """
 
     _log = Logger()
     #: The bytes of the body that have arrived, and whether the request was refused before all of them.
@@ -45,6 +49,11 @@ class SiteRequest(Request):
     _longest = LONGEST_BODY
     #: Whether this body is one of the long ones.
     _large = False
+    #: Writes the answer as fast as the client reads; None if that is not needed. And whether the whole answer was passed to it.
+    _sender: Sender | None = None
+    _complete = False
+    #: Whether the answer was replaced by an error.
+    _replaced = False
 
     def gotLength(self, length: int | None) -> None:
         """Prepare for the body."""
@@ -97,6 +106,62 @@ class SiteRequest(Request):
             error = failure.value
             finish_with(self, Answer.of_errors(*error.lines, status=error.status, headers=error.headers))
 
+    def write(self, data: bytes) -> None:
+        """Write a part of the answer."""
+        if self._sender is not None:
+            if self._replaced:
+                return
+            if self._sender.add(data):
+                self._sender.resume()
+            else:
+                cast(SiteChannel, self.channel).forceAbortClient()
+        elif self._must_wait(data):
+            self._write_slowly(data)
+        else:
+            super().write(data)
+
+    def finish(self) -> None:
+        """End the answer, when all of it is written."""
+        if self._sender is None or self._disconnected:
+            super().finish()
+        else:
+            self._complete = True
+            self._sender.resume()
+
+    def write_now(self, data: bytes) -> None:
+        """Write a piece. See :class:`Sender`."""
+        super().write(data)
+
+    def sent(self) -> None:
+        """Note that all was written. See :class:`Sender`."""
+        sender = self._sender
+        if self._complete and sender is not None and not self._disconnected:
+            self._sender = None
+            sender.stopProducing()
+            self.unregisterProducer()
+            super().finish()
+
+    def _must_wait(self, data: bytes) -> bool:
+        # A stream of events writes at the pace of its client by itself.
+        if self.producer is not None or self.method == b"HEAD" or self._disconnected:
+            return False
+        return len(data) > PIECE or cast(SiteChannel, self.channel).full
+
+    def _write_slowly(self, data: bytes) -> None:
+        site = cast(Any, self.site)
+        self._sender = sender = Sender(self, site.waiting_answers, site.reactor)
+        self.notifyFinish().addErrback(lambda _: sender.stopProducing())
+        if not sender.add(data):
+            # Nothing was written yet if this is the whole answer, as long ones are.
+            self._replaced = True
+            line = "too many long answers wait for slow clients at the moment"
+            headers = {"Retry-After": "5"}
+            sender.add(write_head(self, Answer.of_errors(line, status=503, headers=headers)))
+        self.registerProducer(sender, True)
+        if cast(SiteChannel, self.channel).full:
+            sender.pauseProducing()
+        sender.resume()
+
     def _take_room(self) -> None:
         """Count a long body. There are at most some at a time, so that many clients cannot fill the memory."""
         site = cast(Any, self.channel).site
@@ -124,7 +189,9 @@ class SiteChannel(HTTPChannel):
     """One connection.
 
     A request must be complete within the time limit after its first byte, and the next one must begin within the time limit after the
-    answer. There is no limit for the answer.
+    answer. There is no limit for the answer, as long as the client reads it.
+
+    :ivar full: whether the client reads more slowly than answers were written.
     """
 
     totalHeadersSize = 16 * 1024
@@ -132,6 +199,9 @@ class SiteChannel(HTTPChannel):
     #: Whether a request has begun, and the number of those that were answered in this turn.
     _begun = False
     _answered = 0
+    full = False
+    #: Whether the connection ends with the answer that is being written.
+    _closing = False
 
     def connectionMade(self) -> None:
         """Begin. Dead connections are found by TCP."""
@@ -157,12 +227,27 @@ class SiteChannel(HTTPChannel):
         self._answered += 1
         if self._answered >= _AT_ONCE:
             self.persistent = False
+        if not self.persistent:
+            # The connection ends when the answer is read, or after this time.
+            self._closing = True
+            self.setTimeout(self._savedTimeOut)
         super().requestDone(request)
+
+    def pauseProducing(self) -> None:
+        """Note that the client does not read."""
+        self.full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Note that the client reads again."""
+        self.full = False
+        super().resumeProducing()
 
     def timeoutConnection(self) -> None:
         """Close the connection after the time limit: an answer that is still written has some more seconds."""
         self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
-        self.loseConnection()
+        if not self._closing:
+            self.loseConnection()
 
     def forceAbortClient(self) -> None:
         """Abort the connection: the client does not read."""

@@ -11,6 +11,7 @@ from zope.interface import implementer_only
 
 from txmirror.web.site.requests import SiteChannel, SiteRequest
 from txmirror.web.site.rules import AccessRules
+from txmirror.web.site.sending import WaitingAnswers
 
 #: The time limit for a request to be complete, and for the next one to begin, in seconds.
 IDLE: Final = 30
@@ -25,6 +26,7 @@ class AccessSite(Site):
     :param rules: the rules of access.
     :param reactor: measures the time.
     :ivar large_bodies: the number of bodies of more than 64 KiB that are in memory.
+    :ivar waiting_answers: the long answers that wait for their clients.
     """
 
     noisy = False
@@ -35,6 +37,7 @@ class AccessSite(Site):
         super().__init__(resource, SiteRequest, timeout=IDLE, reactor=reactor)
         self.rules = rules
         self.large_bodies = 0
+        self.waiting_answers = WaitingAnswers()
 
     def log(self, request: Any) -> None:
         """Log nothing: the part that a request changes logs the change."""
