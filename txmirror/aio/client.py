@@ -118,6 +118,16 @@ class ZooKeeperClient(Wrapper[_Client]):
         return self.wrapped.server
 
     @property
+    def round_trip(self) -> float | None:
+        """The seconds between the latest request or ping and its answer; None without a connection, and before the first answer."""
+        return self.wrapped.round_trip
+
+    @property
+    def loss(self) -> str | None:
+        """The reason why the latest connection was lost, for people; None if none was."""
+        return self.wrapped.loss
+
+    @property
     def session_timeout(self) -> float:
         """The session's timeout in seconds: as negotiated, or as requested before that."""
         return self.wrapped.session_timeout

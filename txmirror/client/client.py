@@ -237,6 +237,17 @@ class ZooKeeperClient:
         return str(self._session.server)
 
     @property
+    def round_trip(self) -> float | None:
+        """The seconds between the latest request or ping and its answer; None without a connection, and before the first answer."""
+        connection = self._session.live_connection()
+        return None if connection is None else connection.liveness.round_trip
+
+    @property
+    def loss(self) -> str | None:
+        """The reason why the latest connection was lost, for people; None if none was."""
+        return self._session.log.loss
+
+    @property
     def session_timeout(self) -> float:
         """The session's timeout in seconds: as negotiated, or as requested before that."""
         return self._session.session_timeout

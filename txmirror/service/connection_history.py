@@ -23,6 +23,7 @@ _REASONS: Final = {
     SessionState.EXPIRED: "the session has expired",
     SessionState.AUTH_FAILED: "ZooKeeper refuses the credentials",
 }
+_LOSSES: Final = (SessionState.SUSPENDED, SessionState.LOST)
 
 
 @attrs.define
@@ -45,11 +46,13 @@ class ConnectionHistory:
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
+        self._client: IZooKeeperClient | None = None
         self._outages: deque[Outage] = deque(maxlen=_MOST)
         self._present: Outage | None = None
 
     def follow(self, client: IZooKeeperClient) -> None:
         """Keep the outages of this client, which has no connection yet."""
+        self._client = client
         self._present = Outage(self._reactor.seconds(), None, _NONE_YET)
         IWatchFeed(client).add_listener(self._notice)
 
@@ -80,3 +83,7 @@ class ConnectionHistory:
             if self._present is None:
                 self._present = Outage(now)
             self._present.reason = _REASONS[event.state]
+            # Other clients do not know it.
+            loss = getattr(self._client, "loss", None)
+            if loss is not None and event.state in _LOSSES:
+                self._present.reason += f": {loss}"

@@ -29,7 +29,6 @@ class RequestCounts:
 
     :ivar sent_by_operation: the number of requests that were sent, by the operation's name.
     :ivar times: the times from request to reply.
-    :ivar latest: the time from the latest request to its reply, in seconds; None if there was none.
     :ivar unanswered: the number of requests that were lost with their connection.
     :ivar sent_bytes: the number of bytes that were sent.
     :ivar received_bytes: the number of bytes that have arrived.
@@ -38,7 +37,6 @@ class RequestCounts:
     def __init__(self) -> None:
         self.sent_by_operation: Counter[str] = Counter()
         self.times = Durations(_BOUNDS)
-        self.latest: float | None = None
         self.unanswered = 0
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -51,7 +49,6 @@ class RequestCounts:
     def answered(self, operation: str, seconds: float, error: int, size: int) -> None:
         """Count a reply. See :class:`~txmirror.interfaces.IMetrics`."""
         self.times.add(seconds)
-        self.latest = seconds
 
     def lost(self, operation: str, seconds: float) -> None:
         """Count a request that was lost with its connection. See :class:`~txmirror.interfaces.IMetrics`."""

@@ -59,7 +59,7 @@ def describe_maintenance(daemon: Daemon) -> dict[str, Any]:
 
 def describe_zookeeper(daemon: Daemon) -> dict[str, Any]:
     """Return the state of the session and its connection."""
-    session, requests = daemon.registrations.session, daemon.counts.requests
+    session = daemon.registrations.session
     client = None if session is None else session.client
     counting = None if client is None else IWatchCount(client, None)
     connected = session is not None and session.mirror.is_connected()
@@ -68,7 +68,7 @@ def describe_zookeeper(daemon: Daemon) -> dict[str, Any]:
         "server": getattr(client, "server", None) if connected else None,
         "session": _name(session),
         "session_timeout": None if client is None else client.session_timeout,
-        "latency": None if requests is None else requests.latest,
+        "latency": getattr(client, "round_trip", None),
         "watches": 0 if counting is None else counting.watch_count,
         "connected": connected,
         "stale": not connected,

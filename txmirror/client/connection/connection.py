@@ -256,8 +256,7 @@ class Connection(TwistedProtocol):
 
     def _deliver_reply(self, reply: ReceivedReply[Call[Any]]) -> None:
         call, zxid, err = reply.request, reply.zxid, reply.err
-        liveness = self.liveness
-        liveness.acknowledged = max(liveness.acknowledged, call.sent)
+        self.liveness.answered(call.sent)
         if self._metrics is not None:
             size = 4 + (len(reply.cursor.frame) if reply.oversize is None else reply.oversize)
             self._metrics.answered(call.operation.name, self._clock.seconds() - call.sent, err, size)

@@ -24,6 +24,7 @@ class ConnectionLog:
     8th and so on of the run. The connection that ends the run is logged as soon as it is stable.
 
     :param clock: runs the timer.
+    :ivar loss: the reason why the last connection was lost; None if none was.
     """
 
     _log = Logger()
@@ -34,6 +35,7 @@ class ConnectionLog:
         self._logging = True
         self._held_back: dict[str, object] = {}
         self._stable_timer = Timer(clock, self._log_held_back)
+        self.loss: str | None = None
 
     def connected(self, server: Server, verb: str, session: str, timeout: float, read_only: bool) -> None:
         """Log a connection.
@@ -63,6 +65,7 @@ class ConnectionLog:
         :param stable: whether the connection was stable.
         """
         self._stable_timer.stop()
+        self.loss = str(reason)
         if stable:
             self._end_run()
         else:

@@ -30,6 +30,7 @@ from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEve
 from txmirror.wire import AuthRequest, ConnectResponse, Operation
 
 
+# More than 12 attributes: the parts of a session that the client uses.
 class Session:
     """Keeps one session at a time, and connects and reconnects for it.
 
@@ -39,6 +40,8 @@ class Session:
     :ivar outbox: sends requests, or queues them.
     :ivar dispatcher: notifies listeners, observers and waiters.
     :ivar lease: the client-side lease of locks.
+    :ivar log: logs connections.
+    :ivar live_connection: returns the connection that serves the session, unless there is none or it is being closed.
     :ivar pauses: pauses that fail when the client is closed.
     :ivar missed_changes: asks servers what has changed, in sessions of their own.
     """
@@ -51,6 +54,8 @@ class Session:
         self.outbox = core.outbox
         self.dispatcher = core.dispatcher
         self.lease = core.lease
+        self.log = core.log
+        self.live_connection = core.live_connection
         self.pauses = core.pauses
         self._attempts = Attempts(core, settings, self)
         self._closing = Closing(core, self._attempts)

@@ -97,6 +97,26 @@ class PingTests(ClientTestCase):
         self.pass_time(4.1)
         self.assertEqual(self.since_start(peer), [4.0])
 
+    def test_round_trip(self) -> None:
+        """The time of the latest request or ping is known while there is a connection, and then why that was lost."""
+        client, peer = self.make_connected()
+        self.assertEqual((client.round_trip, client.loss), (None, None))
+        read = client.get("/a")
+        xid, _ = peer.take(GetDataRequest)
+        self.pass_time(1.5)
+        peer.reply(xid, DATA)
+        self.successResultOf(read)
+        self.assertAlmostEqual(client.round_trip or 0.0, 1.5)
+        peer.answers_pings = False
+        self.pass_time(3.5)
+        peer.pong()
+        self.assertEqual(self.since_start(peer), [4.0])
+        self.assertAlmostEqual(client.round_trip or 0.0, 1.0)
+        peer.close()
+        self.pass_time(0.01)
+        self.assertIsNone(client.round_trip)
+        self.assertTrue((client.loss or "").isprintable() and client.loss)
+
     def test_with_a_slow_server(self) -> None:
         """Rule 6: a server that takes its time to answer pings gets them no less often."""
         _, peer = self.make_connected()
