@@ -9,7 +9,7 @@ from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
 from txmirror.aio.queues import Counter, LockingQueue, Queue, TakenEntry
-from txmirror.aio.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
+from txmirror.aio.recipes import Election, Lock, MultiLock, ReadLock, Semaphore, WriteLock
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
 from txmirror.aio.running import run, running_reactor
 from txmirror.aio.tree import Decoded, Tree
@@ -27,6 +27,7 @@ __all__ = [
     "LockingQueue",
     "Members",
     "Mirror",
+    "MultiLock",
     "Node",
     "Party",
     "Queue",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,6 +21,7 @@ from txmirror.types import ACL
 
 _T = TypeVar("_T")
 _AcquirableT = TypeVar("_AcquirableT", bound="Acquirable[_Acquirable]")
+_MultiLockT = TypeVar("_MultiLockT", bound="MultiLock")
 _WrappedT_co = TypeVar("_WrappedT_co", bound=_Acquirable, covariant=True)
 
 
@@ -56,6 +57,12 @@ class Acquirable(Wrapper[_WrappedT_co]):
         """Wait until the lock is no longer safe to rely on. See :attr:`txmirror.recipes.Lock.lost`."""
         loop = self._check_loop()
         return Call(self.wrapped.lost, loop)
+
+    @property
+    def revocation(self) -> Call[None]:
+        """Wait until another program asks us to give it up. See :attr:`txmirror.recipes.Lock.revocation`."""
+        loop = self._check_loop()
+        return Call(self.wrapped.revocation, loop)
 
     @property
     def token(self) -> int:
@@ -115,6 +122,7 @@ class Lock(Acquirable[deferring.Lock]):
         super().__init__(lock)
 
     contenders = awaitable(deferring.Lock.contenders)
+    revoke = awaitable(deferring.Lock.revoke)
 
 
 class WriteLock(Lock):
@@ -156,6 +164,59 @@ class Semaphore(Acquirable[deferring.Semaphore]):
 
     contenders = awaitable(deferring.Semaphore.contenders)
     holders = awaitable(deferring.Semaphore.holders)
+
+
+class MultiLock(Wrapper[deferring.MultiLock]):
+    """:class:`txmirror.recipes.MultiLock` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param locks: locks and semaphores for asyncio.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
+    """
+
+    def __init__(self, locks: Iterable[Lock | Semaphore]) -> None:
+        super().__init__(deferring.MultiLock([lock.wrapped for lock in locks], reactor=current_reactor()))
+
+    @property
+    def locks(self) -> list[deferring.Lock | deferring.Semaphore]:
+        """The locks for Twisted, in the order of their paths."""
+        return self.wrapped.locks
+
+    @property
+    def held(self) -> bool:
+        """True if all are held at this moment, and that is safe to rely on."""
+        return self.wrapped.held
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The fencing tokens of the locks, in the order of their paths."""
+        return self.wrapped.tokens
+
+    @property
+    def lost(self) -> Call[None]:
+        """Wait until the first of them is no longer safe to rely on. See :attr:`txmirror.recipes.MultiLock.lost`."""
+        loop = self._check_loop()
+        return Call(self.wrapped.lost, loop)
+
+    def acquire(self, *, wait: float | None = None) -> Call[bool]:
+        """Acquire all. See :meth:`txmirror.recipes.MultiLock.acquire`.
+
+        Cancelling gives up, and releases them: also when they are acquired in that very moment.
+        """
+        loop = self._check_loop()
+        return Call(self.wrapped.acquire(wait=wait), loop, self._give_back)
+
+    release = awaitable(deferring.MultiLock.release)
+
+    async def __aenter__(self: _MultiLockT) -> _MultiLockT:
+        await self.acquire()
+        return self
+
+    __aexit__ = at_exit(deferring.MultiLock.release)
+
+    def _give_back(self, acquired: bool) -> None:
+        if acquired:
+            # A failure is logged by the lock.
+            self.wrapped.release().addErrback(lambda _: None)
 
 
 class Leadership:

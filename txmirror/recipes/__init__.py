@@ -8,6 +8,7 @@ from txmirror.recipes.leadership import Leadership
 from txmirror.recipes.lock import Lock, ReadLock, WriteLock
 from txmirror.recipes.locking_queue import LockingQueue
 from txmirror.recipes.members import Members
+from txmirror.recipes.multi_lock import MultiLock
 from txmirror.recipes.party import Party
 from txmirror.recipes.queue import Queue
 from txmirror.recipes.semaphore import Semaphore
@@ -22,6 +23,7 @@ __all__ = [
     "Lock",
     "LockingQueue",
     "Members",
+    "MultiLock",
     "Party",
     "Queue",
     "ReadLock",

@@ -101,6 +101,15 @@ class Acquirable:
         return succeed(None) if self._held is None else self._held.when_lost()
 
     @property
+    def revocation(self) -> Deferred[None]:
+        """Fires when another program asks us to give it up: :meth:`Lock.revoke`, or Curator's ``Revoker``. Nobody enforces that.
+
+        It fires at once if that was asked since it is held. It never fires after :meth:`release`, and while it is not held. Each
+        access returns a new Deferred; cancelling it ends the wait, and nothing else.
+        """
+        return Deferred() if self._held is None else self._held.revocation.when_requested()
+
+    @property
     def token(self) -> int:
         """The fencing token of the lock, held or lost: each holder of a lock has a larger one. 0 if it is neither.
 

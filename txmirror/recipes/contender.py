@@ -19,6 +19,7 @@ from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of
 from txmirror.recipes.lock_node import LockNode
 from txmirror.recipes.retry_policy import RetryPolicy, discard
+from txmirror.recipes.revocation import Revocation
 from txmirror.timers import reactor_or_global
 from txmirror.types import ACL, EventType, WatchedEvent
 
@@ -89,9 +90,12 @@ class Contender:
 
         :raises LockNodeGone: it does not exist, or is not ours.
         """
+        revocation = Revocation()
         while True:
             try:
-                (_, stat), watch = await self.retry_policy.send_and_watch(lambda: self.client.get_and_watch(node.path))
+                (data, stat), watch = await self.retry_policy.send_and_watch(
+                    lambda: self.client.get_and_watch(node.path)
+                )
             except NoNodeException:
                 raise LockNodeGone from None
             if stat.ephemeralOwner != self.client.session_id:
@@ -104,7 +108,9 @@ class Contender:
                 break
             # The reply took so long that it is out of date.
             discard(watch)
-        return Held(stat.czxid, lease_expired, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
+        revocation.note(data)
+        deleted = Deferred.fromCoroutine(self._until_deleted(node.path, watch, revocation))
+        return Held(stat.czxid, lease_expired, deleted, revocation)
 
     def relies_on(self, held: Held) -> bool:
         """Return whether a period of holding has not ended, and that is safe to rely on."""
@@ -118,13 +124,14 @@ class Contender:
         discard(lease_expired)
         return reliable
 
-    async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
-        """Wait until our node is deleted. Failing means that this cannot be known."""
+    async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent], revocation: Revocation) -> None:
+        """Wait until our node is deleted, and note its data. Failing means that this cannot be known."""
         while (await watch).type is not EventType.DELETED:
             try:
-                _, watch = await self.retry_policy.send_and_watch(lambda: self.client.get_and_watch(path))
+                (data, _), watch = await self.retry_policy.send_and_watch(lambda: self.client.get_and_watch(path))
             except NoNodeException:
                 return
+            revocation.note(data)
 
     async def delete_node(self) -> None:
         """Delete our node while the lock is still being acquired. If a server refuses, the end of that tries again, and logs
@@ -142,13 +149,17 @@ class Held:
     :param token: the fencing token.
     :param lease_expired: fires when holding is no longer safe to rely on.
     :param deleted: fires when our node is deleted; fails when that cannot be known.
+    :param revocation: the requests of others to give the lock up.
     :ivar over: whether the lock was lost or released.
     """
 
     _log = Logger()
 
-    def __init__(self, token: int, lease_expired: Deferred[None], deleted: Deferred[None]) -> None:
+    def __init__(
+        self, token: int, lease_expired: Deferred[None], deleted: Deferred[None], revocation: Revocation
+    ) -> None:
         self.token = token
+        self.revocation = revocation
         self.over = False
         self._lost = False
         self._waiters: Waiters[None] = Waiters()

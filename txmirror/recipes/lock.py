@@ -9,7 +9,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
-from txmirror.errors import LockMismatchError, NoAuthException, NoNodeException, ReplyTooLargeException
+from txmirror.errors import (
+    BadVersionException,
+    LockMismatchError,
+    NoAuthException,
+    NoNodeException,
+    ReplyTooLargeException,
+)
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.acquirable import Acquirable
@@ -20,6 +26,7 @@ from txmirror.recipes.lock_order import LockOrder, leases_in
 from txmirror.recipes.lock_style import KAZOO, check_patterns, find_style
 from txmirror.recipes.other_users import OtherUsers
 from txmirror.recipes.retry_policy import discard
+from txmirror.recipes.revocation import marked, name_in
 from txmirror.types import ACL
 
 
@@ -89,6 +96,18 @@ class Lock(Acquirable):
         """
         return connecting(self._contender.client, lambda: Deferred.fromCoroutine(self._queue.names()))
 
+    def revoke(self) -> Deferred[list[str]]:
+        """Ask those that hold the lock now to give it up: their ``revocation`` fires. It is their decision.
+
+        This changes the data of their nodes, which needs permission to write. In Curator's styles the data is all that Curator's
+        ``Revoker`` writes, and the holder's name is lost.
+
+        :returns: fires with the names of the holders; the list is empty if nobody holds it. Fails as
+            :meth:`~txmirror.interfaces.IZooKeeperClient.set`, but not for nodes that do not exist. Cancelling ends the wait; holders
+            may be asked all the same.
+        """
+        return connecting(self._contender.client, lambda: Deferred.fromCoroutine(self._queue.revoke()))
+
 
 class WriteLock(Lock):
     """A :class:`Lock` under the name that it has beside a :class:`ReadLock` on the same path: it excludes all others."""
@@ -115,7 +134,7 @@ async def names_in(client: IZooKeeperClient, parent: str, children: list[str]) -
             continue
         if isinstance(outcome, Exception):
             raise outcome
-        names.append(outcome[0].decode(errors="replace"))
+        names.append(name_in(outcome[0]))
     return names
 
 
@@ -142,6 +161,28 @@ class LockQueue:
         except NoNodeException:
             return []
         return await names_in(self._client, path, names)
+
+    async def revoke(self) -> list[str]:
+        """Mark the nodes of the holders, and return their names."""
+        path, keep_name = self._contender.path, self._order.style.keeps_name
+        try:
+            holders = self._order.holders(await self._client.get_children(path))
+        except NoNodeException:
+            return []
+        asked = []
+        for node in [paths.join(path, each) for each in holders]:
+            while True:
+                try:
+                    data, stat = await self._client.get(node)
+                    await self._client.set(node, marked(data, keep_name=keep_name), stat.version)
+                except BadVersionException:
+                    # Another program has asked it meanwhile.
+                    continue
+                except NoNodeException:
+                    break
+                asked.append(name_in(data))
+                break
+        return asked
 
     async def obtain(self, blocking: bool) -> Held | None:
         """Join the queue, and hold the lock when nobody is before us. See :meth:`.Way.obtain`."""

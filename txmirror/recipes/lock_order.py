@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from txmirror.recipes.lock_style import KAZOO, STYLES, LockStyle
 from txmirror.recipes.sequences import DIGITS, distance, is_number
@@ -39,6 +40,12 @@ class LockOrder:
         reference = next(iter(numbers.values()), 0)
         return sorted(numbers, key=lambda name: distance(reference, numbers[name]))
 
+    def holders(self, names: Iterable[str]) -> list[str]:
+        """Return the names of contenders that hold the lock: the first one, or all readers before the first other."""
+        contenders = self.in_order(names)
+        readers = list(takewhile(self._is_reader, contenders))
+        return readers or contenders[:1]
+
     def predecessor(self, names: Iterable[str], own: str) -> str | None:
         """Return the contender that another has to wait for next: the last of those before it that exclude it; None if there is
         none.
@@ -64,6 +71,10 @@ class LockOrder:
             ((name, self._foreign_styles[match[1]]) for name, match in found if match is not None),
             key=lambda item: item[0],
         )
+
+    def _is_reader(self, name: str) -> bool:
+        place = self._place(name)
+        return place is not None and place[0]
 
     def _place(self, name: str) -> tuple[bool, int] | None:
         """Return whether a contender is a reader, and its number; None if the name is not a contender's."""

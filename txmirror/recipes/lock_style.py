@@ -39,6 +39,8 @@ class LockStyle:
     """The text before the sequence number of a contender that excludes all others."""
     shared: str | None = None
     """The text before the sequence number of a reader; None if there are no readers."""
+    keeps_name: bool = True
+    """Whether the name of a contender stays in its node when it is asked to give up the lock."""
 
 
 #: Two implementations have the same text before the number.
@@ -52,9 +54,11 @@ STYLES: Mapping[str, LockStyle] = MappingProxyType(
         style.name: style
         for style in (
             KAZOO,
-            LockStyle("curator-mutex", _LOCK_USERS, _curator, "lock-"),
-            LockStyle("curator-read-write", "Curator's InterProcessReadWriteLock", _curator, "__WRIT__", "__READ__"),
-            LockStyle("curator-latch", "Curator's LeaderLatch", _curator, "latch-"),
+            LockStyle("curator-mutex", _LOCK_USERS, _curator, "lock-", keeps_name=False),
+            LockStyle(
+                "curator-read-write", "Curator's InterProcessReadWriteLock", _curator, "__WRIT__", "__READ__", False
+            ),
+            LockStyle("curator-latch", "Curator's LeaderLatch", _curator, "latch-", keeps_name=False),
             LockStyle("go", _LOCK_USERS, _go, "lock-"),
         )
     }

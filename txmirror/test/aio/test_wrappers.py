@@ -41,6 +41,7 @@ _WRAPPED: dict[Any, Any] = {
     aio.DoubleBarrier: recipes.DoubleBarrier,
     aio.Party: recipes.Party,
     aio.Members: recipes.Members,
+    aio.MultiLock: recipes.MultiLock,
     aio.Registration: registry.Registration,
     aio.ServiceRegistry: registry.ServiceRegistry,
     aio.RegistryLock: IRegistryLock,

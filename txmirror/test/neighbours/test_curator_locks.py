@@ -73,6 +73,8 @@ public class Locks {
             public void takeLeadership(CuratorFramework ignored) throws Exception { say("held selector"); done.await(); }
         });
         InterProcessSemaphoreV2 semaphore = new InterProcessSemaphoreV2(client, path, 2);
+        InterProcessMutex revocable = new InterProcessMutex(client, path);
+        revocable.makeRevocable(lock -> say("asked revocable"));
         Scanner lines = new Scanner(System.in);
         while (lines.hasNextLine()) {
             String[] words = lines.nextLine().split(" ");
@@ -84,6 +86,12 @@ public class Locks {
                     break;
                 case "selector":
                     if (begins) selector.start(); else { done.countDown(); say("released selector"); }
+                    break;
+                case "revocable": revocable.acquire(); say("held revocable"); break;
+                case "revoker":
+                    for (String each : LockInternals.getParticipantNodes(client, path, "lock-", new StandardLockInternalsDriver()))
+                        Revoker.attemptRevoke(client, each);
+                    say("asked revoker");
                     break;
                 case "semaphore": semaphore.acquire(); say("held semaphore"); break;
                 default:
@@ -298,6 +306,21 @@ class CuratorLocksTests(TestCase):
         """``LeaderSelector`` is a mutex."""
         curator = await self.start("selector")
         await self.check_election(curator, "selector", "curator-mutex")
+
+    @run
+    async def test_revoke(self) -> None:
+        """Curator asks us to give up a lock, and we ask Curator."""
+        curator = await self.start("revoke")
+        ours = Lock(self.client, self.path, style="curator-mutex", name="ours")
+        await ours.acquire()
+        asked = ours.revocation
+        await curator.ask("ask revoker", "asked revoker")
+        await asked
+        await ours.release()
+        await curator.ask("acquire revocable", "held revocable")
+        asked = curator.line("asked revocable")
+        self.assertEqual(len(await ours.revoke()), 1)
+        await asked
 
     @run
     async def test_semaphore(self) -> None:

@@ -55,6 +55,12 @@ ROWS = (
         "Curator ``InterProcessSemaphoreV2``", "all", "refused with ``LockMismatchError``", f"{_CURATOR}.test_semaphore"
     ),
     Row(
+        "Curator ``Revoker``",
+        "``lock.revocation``",
+        "is understood, and ``lock.revoke()`` by Curator",
+        f"{_CURATOR}.test_revoke",
+    ),
+    Row(
         "go-zookeeper ``Lock``",
         '``Lock(style="go")``',
         "exclude each other (tested with nodes of its form)",

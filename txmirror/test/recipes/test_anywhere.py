@@ -16,9 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, LockMismatchError
-from txmirror.recipes import Lock, ReadLock, Semaphore
+from txmirror.recipes import Lock, MultiLock, ReadLock, Semaphore
 from txmirror.recipes.acquirable import Acquirable
 from txmirror.testing import World
+
+Claim = Acquirable | MultiLock
 
 #: The session timeout of these tests, in seconds.
 S = 6.0
@@ -28,7 +30,7 @@ PATH = "/locks/one"
 class _World(World):
     """A world with a holder, and a contender that begins to acquire the same."""
 
-    def __init__(self, make: Callable[[ZooKeeperClient, Any], Acquirable], contended: bool) -> None:
+    def __init__(self, make: Callable[[ZooKeeperClient, Any], Claim], contended: bool) -> None:
         super().__init__()
         self.first = self.client(session_timeout=S)
         self.second = self.client(session_timeout=S)
@@ -66,19 +68,24 @@ class _World(World):
         }
 
 
-def _lock(client: ZooKeeperClient, reactor: Any) -> Acquirable:
+def _lock(client: ZooKeeperClient, reactor: Any) -> Claim:
     return Lock(client, PATH, reactor=reactor)
 
 
-def _semaphore(client: ZooKeeperClient, reactor: Any) -> Acquirable:
+def _semaphore(client: ZooKeeperClient, reactor: Any) -> Claim:
     return Semaphore(client, PATH, reactor=reactor)
 
 
-def _in_turn(*makers: Callable[[ZooKeeperClient, Any], Acquirable]) -> Callable[[ZooKeeperClient, Any], Acquirable]:
+def _multi_lock(client: ZooKeeperClient, reactor: Any) -> MultiLock:
+    locks = [Lock(client, path, reactor=reactor) for path in (PATH, "/locks/two")]
+    return MultiLock(locks, reactor=reactor)
+
+
+def _in_turn(*makers: Callable[[ZooKeeperClient, Any], Claim]) -> Callable[[ZooKeeperClient, Any], Claim]:
     """Make one thing after another, over and over."""
     following = itertools.cycle(makers)
 
-    def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
+    def make(client: ZooKeeperClient, reactor: Any) -> Claim:
         return next(following)(client, reactor)
 
     return make
@@ -87,7 +94,7 @@ def _in_turn(*makers: Callable[[ZooKeeperClient, Any], Acquirable]) -> Callable[
 class AnywhereTests(SynchronousTestCase):
     def everywhere(
         self,
-        make: Callable[[ZooKeeperClient, Any], Acquirable],
+        make: Callable[[ZooKeeperClient, Any], Claim],
         contended: bool,
         deed: Callable[[_World], object],
         check: Callable[[_World], object],
@@ -122,15 +129,17 @@ class AnywhereTests(SynchronousTestCase):
         check: Callable[[_World], object],
         begin: Callable[[_World], object] = _World.acquire,
     ) -> None:
-        """Do it where a lock has to be waited for, and where a semaphore, which has a lock in it, is free."""
+        """Do it where a lock has to be waited for; where a semaphore, which has a lock in it, is free; and for two locks."""
         self.everywhere(_lock, True, deed, check, begin)
         self.everywhere(_semaphore, False, deed, check, begin)
+        self.everywhere(_multi_lock, True, deed, check, begin)
 
     def check_held(self, world: _World) -> None:
-        """It is held in the session that stands, by one node."""
+        """It is held in the session that stands, by one node a lock."""
         self.assertEqual(world.outcomes, [True])
         self.assertTrue(world.claim.held)
-        self.assertEqual(list(world.nodes().values()), [world.second.session_id])
+        count = len(world.claim.locks) if isinstance(world.claim, MultiLock) else 1
+        self.assertEqual(list(world.nodes().values()), [world.second.session_id] * count)
         world.result(world.claim.release())
 
     def check_over(self, world: _World, *errors: type[Exception]) -> None:
@@ -226,7 +235,7 @@ class AnywhereTests(SynchronousTestCase):
                     for which in range(3):
                         self.lose(make, operation, first, which)
 
-    def lose(self, make: Callable[[ZooKeeperClient, Any], Acquirable], operation: str, fault: str, which: int) -> None:
+    def lose(self, make: Callable[[ZooKeeperClient, Any], Claim], operation: str, fault: str, which: int) -> None:
         """Acquire and release something, where a request of a kind is lost, after so many of the kind that are not."""
         with _World(make, contended=True) as world:
             session = world.second.session_id
@@ -258,7 +267,7 @@ class AnywhereTests(SynchronousTestCase):
     def test_number_of_leases(self) -> None:
         """A new number of leases is written whichever fault happens meanwhile, and nothing is left."""
 
-        def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
+        def make(client: ZooKeeperClient, reactor: Any) -> Claim:
             return Semaphore(client, PATH, leases=3, reactor=reactor)
 
         def begin(world: _World) -> None:
@@ -278,7 +287,7 @@ class AnywhereTests(SynchronousTestCase):
     def test_readers(self) -> None:
         """A reader is found again by its own name too."""
 
-        def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
+        def make(client: ZooKeeperClient, reactor: Any) -> Claim:
             return ReadLock(client, PATH, reactor=reactor)
 
         self.everywhere(make, False, _World.drop, self.check_held)
