@@ -40,7 +40,7 @@ class LockStyle:
     shared: str | None = None
     """The text before the sequence number of a reader; None if there are no readers."""
     keeps_name: bool = True
-    """Whether the name of a contender stays in its node when it is asked to give up the lock."""
+    """True if the name of a contender stays in its node when it is asked to give up the lock."""
 
 
 #: Two implementations have the same text before the number.
