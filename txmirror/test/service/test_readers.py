@@ -11,10 +11,11 @@ from twisted.internet.testing import StringTransport
 from twisted.names import dns
 from twisted.python.failure import Failure
 
+from txmirror.checks import Status
 from txmirror.client import ZooKeeperClient
 from txmirror.dns import service as dns_service
 from txmirror.service import Daemon, make_root
-from txmirror.service.event_states import EventStates
+from txmirror.service.event_states import EventStates, _is_same_connection
 from txmirror.test.dns.case import ask, decode, show
 from txmirror.test.service.case import DaemonTestCase, service
 from txmirror.test.web.api.described import check_answer, need_description
@@ -284,6 +285,51 @@ class StateTests(ReadersTestCase):
         self.lose_all()
         self.reactor.pass_time(2)
         self.assertEqual(daemon.readers.web.streams, 0)
+
+    def test_idle(self) -> None:
+        """While nothing of interest changes, a stream gets comments only, whatever others ask for, and however ZooKeeper answers pings."""
+        daemon = self.daemon(service("web"), '[http]\nlisten = "127.0.0.1:1"', "[dns]")
+        self.push(daemon, "web")
+        self.reactor.pass_time(1)
+        stream = self.begin(daemon, "/v1/events")
+        self.assertNotIn(b"replies", stream.value())
+        self.reactor.pass_time(20)
+        stream.clear()
+        for _ in range(60):
+            self.names(daemon)
+            self.resolve(daemon, "web.service.mirror")
+        self.assertEqual(stream.value().replace(b":\n\n", b""), b"")
+        self.assertEqual(stream.value().count(b":\n\n"), 10)
+        self.assertGreater(self.get(daemon, "/v1/daemon")[1]["readers"]["dns"]["replies"], 59)
+
+    def test_results_of_checks(self) -> None:
+        """Results that state the same as before are sent every 5 s, another state within a second; new streams have the latest."""
+        daemon = self.daemon(service("web"))
+        self.reactor.pass_time(1)
+        self.push(daemon, "web")
+        stream = self.begin(daemon, "/v1/events")
+        self.reactor.pass_time(7)
+        stream.clear()
+        for _ in range(30):
+            self.push(daemon, "web")
+            self.reactor.pass_time(1)
+        text = stream.value()
+        self.assertEqual(text.count(b'"topic":"daemon"'), 6)
+        self.assertEqual(text.count(b'"topic":"zookeeper"'), 0)
+        last = self.get(daemon, "/v1/daemon")[1]["services"][0]["checks"][0]["time"]
+        self.assertIn(b'"time":%d' % last, self.begin(daemon, "/v1/events").value())
+        stream.clear()
+        self.push(daemon, "web", Status.FAIL)
+        self.reactor.pass_time(1.1)
+        self.assertEqual(stream.value().count(b'"topic":"daemon"'), 1)
+
+    def test_latency(self) -> None:
+        """A latency is sent when it is at least twice or half of the one that was sent."""
+        sent = {"session": "0x1", "age": 0.0, "latency": 0.02}
+        for latency, is_same in ((0.011, True), (0.039, True), (0.001, False), (0.05, False), (None, False)):
+            self.assertEqual(_is_same_connection(sent, {**sent, "latency": latency, "age": 1.0}), is_same, latency)
+        self.assertTrue(_is_same_connection({**sent, "latency": 0.0001}, {**sent, "latency": 0.009}))
+        self.assertFalse(_is_same_connection(sent, {**sent, "session": "0x2"}))
 
     def test_many_services(self) -> None:
         """Many services are described in several turns of the reactor, for a request and for the streams."""

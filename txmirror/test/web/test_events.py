@@ -108,6 +108,19 @@ class EventTests(EventTestCase):
         self.pass_on()
         self.assertEqual((client.events, client.states["daemon"]), (["state"], {"a": 2}))
 
+    def test_quiet_state(self) -> None:
+        """A quiet state is part of later snapshots only, until it is set again in the usual way."""
+        self.log.set_state("daemon", {"a": 1})
+        client = self.client()
+        client.events.clear()
+        self.log.set_state("daemon", {"a": 2}, quiet=True)
+        self.pass_on()
+        self.assertEqual((client.events, client.states["daemon"]), ([], {"a": 1}))
+        self.assertEqual(self.client().states["daemon"], {"a": 2})
+        self.log.set_state("daemon", {"a": 2})
+        self.pass_on()
+        self.assertEqual((client.events, client.states["daemon"]), (["state"], {"a": 2}))
+
     def test_invalid_state(self) -> None:
         """A state that is no JSON is refused, and not sent."""
         self.assertRaises(TypeError, self.log.set_state, "daemon", {"a": object()})

@@ -60,8 +60,9 @@ class EventLog:
         #: The index before the oldest event.
         self._since = 0
         self._readers = 0
-        #: The latest state of each topic, as JSON.
+        #: The latest state of each topic, as JSON; and the one that was sent last.
         self._states: dict[str, bytes] = {}
+        self._sent_states: dict[str, bytes] = {}
         self._linger = Timer(catalog.reactor, self._end)
         self._active = False
         #: The latest text that was read, with its positions: most streams read the same.
@@ -85,16 +86,18 @@ class EventLog:
         """The events with the latest state of each topic, for a snapshot. That of the catalog, as of now, is among them."""
         return b"".join(encode_event("state", each) for each in (self._catalog_state(), *self._states.values()))
 
-    def set_state(self, topic: str, value: Any) -> None:
+    def set_state(self, topic: str, value: Any, *, quiet: bool = False) -> None:
         """Replace the state of a topic: streams get it at the next opportunity, and new ones within their snapshots.
 
         :param value: a value of JSON.
+        :param quiet: whether only new streams get it: the others can do with the former one.
         :raises TypeError: JSON has no such type.
         :raises ValueError: a number is not finite.
         """
         text = encode_value({"topic": topic, "value": value})
-        if self._states.get(topic) != text:
-            self._states[topic] = text
+        self._states[topic] = text
+        if not quiet and self._sent_states.get(topic) != text:
+            self._sent_states[topic] = text
             if self._active:
                 self._append_state(text)
 
