@@ -12,7 +12,6 @@ from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
 from txmirror.client.session import watches
-from txmirror.client.session.closing import Closing
 from txmirror.client.session.pending import Outbox
 from txmirror.client.session.persistent_watches import PersistentWatches
 from txmirror.client.session.waiting import SessionLease
@@ -28,7 +27,7 @@ from txmirror.mirror.store import PARTS
 from txmirror.recipes.marked_writes import MarkedWrites
 from txmirror.registry.keeper import Keeper
 from txmirror.registry.outcomes import RegistrationState
-from txmirror.types import EventType
+from txmirror.types import EventType, SessionTicket
 from txmirror.wire import ConnectResponse
 
 #: Replaces an attribute of a class or module until the end of the test, as ``TestCase.patch`` does.
@@ -96,7 +95,12 @@ def persistent_not_rearmed(patch: Patch) -> None:
 
 def session_left_closed(patch: Patch) -> None:
     """A client that leaves its session closes it."""
-    patch(Closing, "_send_last_read", Closing._send_close)
+
+    def leave(self: ZooKeeperClient) -> Deferred[SessionTicket | None]:
+        ticket = self.session_ticket
+        return self.close().addCallback(lambda _: ticket)
+
+    patch(ZooKeeperClient, "leave", leave)
 
 
 def read_only_hidden(patch: Patch) -> None:
@@ -161,7 +165,7 @@ PLANTED: dict[Callable[[Patch], None], int] = {
     lock_kept: 100,
     stale_settled: 10,
     wake_up_lost: 5,
-    session_left_closed: 150,
+    session_left_closed: 10,
     read_only_hidden: 100,
     refused_for_ever: 100,
     contender_asleep: 100,
