@@ -17,7 +17,7 @@ from txmirror.types import Instance, InstanceStatus
 
 #: The greatest sum of the weights in a locality for Envoy: a ``uint32``.
 _ENVOY_MOST_WEIGHT: Final = 2**32 - 1
-#: The type of what Envoy asks for.
+#: The type of the resources that Envoy requests.
 ENVOY_ENDPOINTS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 #: A part of an instance's place for Envoy, and the label that has it.
 _LOCALITY: Final = {"region": "region", "zone": "zone", "sub_zone": "sub_zone"}
@@ -28,7 +28,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: HAProxy reads lines of up to 16 KiB, and takes the rest of a longer one for another line.
 _LONGEST_WORD: Final = 1024
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_]")
-#: The names of labels that Prometheus gives no meaning to.
+#: The names of labels that have no meaning for Prometheus itself.
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 #: Without an indentation, so that the part of Python's JSON that is in C writes it: five times as fast.
 _WRITER = JSONWriter(sort_keys=True, ascii_only=False)

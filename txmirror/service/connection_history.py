@@ -41,7 +41,7 @@ class Outage:
 class ConnectionHistory:
     """Keeps the latest outages of a client.
 
-    :param reactor: tells the time.
+    :param reactor: has the time.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:

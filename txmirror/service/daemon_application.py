@@ -1,4 +1,4 @@
-"""The web application of a daemon: what is registered, its own state, the metrics and the page."""
+"""The web application of a daemon: the registered services, its own state, the metrics and the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of the daemon itself: its state, and what operators change."""
+"""The handlers of the daemon's own routes: its state, and the changes that operators make."""
 
 from __future__ import annotations
 
@@ -12,71 +12,46 @@ from txmirror.service import control_requests
 from txmirror.service.daemon import Daemon
 from txmirror.service.maintenance import HOST
 from txmirror.service.report import describe_daemon
-from txmirror.web import Application, Call, InvalidRequest, Mount
+from txmirror.web import Application, Call, Handler, InvalidRequest, Mount
+from txmirror.web.api import DAEMON, mount_routes
 
 
 def mount_daemon(daemon: Daemon) -> Mount:
-    """Return a function that adds the routes of a daemon to an application.
-
-    ========  ==============================================  =========================================================
-    GET       ``/v1/daemon``                                  the daemon, its services and its session
-    GET       ``/v1/daemon/services/ID``                      a service, with checks and transitions
-    PUT       ``/v1/daemon/services/ID/checks/CHECK``         a push for a ttl check: ``{"status": "ok", "note": ""}``
-    PUT       ``/v1/daemon/maintenance[/ID]``                 ``{"reason": "...", "until": null}``
-    DELETE    the same                                        the end of the maintenance
-    PUT       ``/v1/daemon/drain``                            withdraw all services; answered when they are gone
-    DELETE    the same                                        register them again
-    PUT       ``/v1/daemon/reload``                           read the configuration again
-    ========  ==============================================  =========================================================
-    """
+    """Return a function that adds the routes of a daemon to an application: those of the table ``DAEMON``."""
+    handlers: dict[str, Handler] = {
+        "getDaemon": lambda _: describe_daemon(daemon),
+        "getLocalService": lambda _, **parts: control_requests.describe_whole(daemon, parts["id"]),
+        "pushResult": lambda call, **parts: control_requests.push(daemon, parts["id"], parts["check"], call),
+        "beginMaintenance": lambda call: control_requests.set_maintenance(daemon, HOST, call),
+        "beginMaintenanceOfService": lambda call, **parts: control_requests.set_maintenance(
+            daemon, _service_name(parts["id"]), call
+        ),
+        "endMaintenance": _without_body(lambda: control_requests.end_maintenance(daemon, HOST)),
+        "endMaintenanceOfService": _without_body(
+            lambda **parts: control_requests.end_maintenance(daemon, _service_name(parts["id"]))
+        ),
+        "drain": _without_body(lambda: control_requests.drain(daemon)),
+        "undoDrain": _without_body(lambda: control_requests.undo_drain(daemon)),
+        "reload": _without_body(lambda: _reload(daemon)),
+    }
 
     def mount(application: Application) -> None:
-        prefix = "/v1/daemon"
-        application.get(prefix, lambda _: describe_daemon(daemon))
-        application.get(
-            f"{prefix}/services/<id>",
-            lambda _, id: control_requests.describe_whole(daemon, id),  # noqa: A006 - the name in the rule
-        )
-        application.put(
-            f"{prefix}/services/<id>/checks/<check>",
-            lambda call, id, check: control_requests.push(daemon, id, check, call),  # noqa: A006
-        )
-        for rule, named in ((f"{prefix}/maintenance", False), (f"{prefix}/maintenance/<id>", True)):
-            application.put(rule, _begin_maintenance(daemon, named=named))
-            application.delete(rule, _end_maintenance(daemon, named=named))
-        application.put(f"{prefix}/drain", _without_body(lambda: control_requests.drain(daemon)))
-        application.delete(f"{prefix}/drain", _without_body(lambda: control_requests.undo_drain(daemon)))
-        application.put(f"{prefix}/reload", _without_body(lambda: _reload(daemon)))
+        mount_routes(application, DAEMON, handlers)
 
     return mount
 
 
-def _begin_maintenance(daemon: Daemon, *, named: bool) -> Callable[..., Any]:
-    def begin(call: Call, id: str = HOST) -> Any:
-        return control_requests.set_maintenance(daemon, _service_name(id, named=named), call)
-
-    return begin
-
-
-def _end_maintenance(daemon: Daemon, *, named: bool) -> Callable[..., Any]:
-    def end(call: Call, id: str = HOST) -> Any:
-        call.only()
-        return control_requests.end_maintenance(daemon, _service_name(id, named=named))
-
-    return end
-
-
-def _service_name(name: str, *, named: bool) -> str:
+def _service_name(name: str) -> str:
     # The name that stands for the host is not one of a service.
-    if named and name == HOST:
+    if name == HOST:
         raise InvalidRequest(f"there is no service {name!r}", status=404)
     return name
 
 
-def _without_body(change: Callable[[], Any]) -> Callable[[Call], Any]:
-    def handle(call: Call) -> Any:
+def _without_body(change: Callable[..., Any]) -> Handler:
+    def handle(call: Call, **parts: str) -> Any:
         call.only()
-        return change()
+        return change(**parts)
 
     return handle
 

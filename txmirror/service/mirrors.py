@@ -15,7 +15,7 @@ from txmirror.timers import Timer
 from txmirror.types import News, SessionEvent, SessionState
 
 #: The shortest time after which a session that cannot be opened is logged, in seconds.
-_PATIENCE = 10.0
+_FIRST_CHECK = 10.0
 
 
 class MirrorSource(Protocol):
@@ -133,7 +133,7 @@ class ReadingSession:
             self._start_check(self._mirror)
 
     def _start_check(self, mirror: Mirror) -> None:
-        self._check.start(max(mirror.client.session_timeout, _PATIENCE))
+        self._check.start(max(mirror.client.session_timeout, _FIRST_CHECK))
 
     def _check_connected(self) -> None:
         if self._mirror is None or self._logged:

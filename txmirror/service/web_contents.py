@@ -14,7 +14,7 @@ from txmirror.service.mirrors import MirrorSource
 from txmirror.timers import Timer
 from txmirror.web import Application, Call, InvalidRequest
 from txmirror.web.catalog import Catalog
-from txmirror.web.events import EventCounts, EventLog, EventStreams
+from txmirror.web.events import EventCounts, EventLog, EventStreams, mount_streams
 
 #: The seconds without a request after which the mirror is no longer used. The catalog follows the services for as long.
 _IDLE: Final = 900.0
@@ -68,15 +68,15 @@ class WebContents:
         self._idle = Timer(reactor, self._idle_over)
 
     def apply(self, source: MirrorSource, root: str, most_streams: int) -> None:
-        """Show the services below ``root``, by the mirror of ``source``, from now on. What was shown otherwise is closed: its streams
-        end, and their clients connect again.
+        """Show the services below ``root``, by the mirror of ``source``, from now on. If one of them has changed,
+        all streams end, and their clients connect again.
         """
         if (source, root, most_streams) != (self._source, self._root, self._most_streams):
             self._source, self._root, self._most_streams = source, root, most_streams
             self._close()
 
     def finish(self) -> None:
-        """End all streams and waits. What was known can still be read."""
+        """End all streams and waits. The last known state can still be read."""
         if not self._finished:
             self._finished = True
             self._idle.stop()
@@ -112,7 +112,7 @@ class WebContents:
 
     def mount(self, application: Application) -> None:
         """Add the route of the events to an application."""
-        application.get("/v1/events", self._open_stream, query=("service", "after"))
+        mount_streams(application, self._open_stream)
 
     def _open_stream(self, call: Call) -> Resource:
         contents = self._use()

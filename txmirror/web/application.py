@@ -180,7 +180,7 @@ class _Root(Resource):
         if path.startswith(b"//"):
             # werkzeug would ignore a slash.
             return write_head(request, _missing(request))
-        # Twisted has decoded the segments, so that a %2F in one could not be told from a slash.
+        # Twisted has decoded the segments, so that a %2F in one would look like a slash.
         request.prepath, request.postpath = [], path[1:].split(b"/")
         # klein refuses some names with a traceback, and no route depends on it.
         request.requestHeaders.setRawHeaders(b"host", [b"localhost"])

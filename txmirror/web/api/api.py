@@ -1,8 +1,7 @@
-"""The part of the web application about what is registered: its handlers, and their routes."""
+"""The part of the web application that shows the registered services: its handlers and their routes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -13,16 +12,16 @@ from txmirror.web.api.freshness import Readers
 from txmirror.web.api.nodes import describe_node, read_path
 from txmirror.web.api.openapi import describe
 from txmirror.web.api.reading import NodeReader
-from txmirror.web.api.routes import REGISTERED, ROUTES
+from txmirror.web.api.routes import REGISTERED, ROUTES, mount_routes
 from txmirror.web.api.services import ServiceHandlers
 from txmirror.web.application import Application, Handler
 from txmirror.web.calls import Answer, Call
 
 
 class API:
-    """Answers requests about what is registered.
+    """Answers requests about registered services and znodes.
 
-    :param readers: what is read: the catalog and the mirror.
+    :param readers: has the catalog and the mirror.
     :param random: makes the waits of clients end at different times; one of its own if None.
     :param reactor: the reactor.
     """
@@ -45,9 +44,7 @@ class API:
 
     def mount(self, application: Application) -> None:
         """Add the routes to an application."""
-        for route in REGISTERED:
-            add: Callable[..., None] = getattr(application, route.method.lower())
-            add(route.rule, self._handlers[route.name], query=route.query)
+        mount_routes(application, REGISTERED, self._handlers)
 
     async def _get_node(self, call: Call, path: str) -> Answer:
         described: dict[str, Any] = describe_node(await self._nodes.read(read_path(path)))

@@ -29,7 +29,7 @@ _MOST_KEPT: Final = 8
 class FormatHandlers:
     """Answers Prometheus and Envoy.
 
-    :param readers: what is read.
+    :param readers: has the catalog.
     :param reactor: its threads render the lists.
     """
 
@@ -101,7 +101,7 @@ def _instances_of(service: CatalogService | None) -> list[Instance]:
 
 
 def _render_all(render: Callable[..., Rendering], snapshots: list[tuple[str, str, list[Instance]]]) -> Rendering:
-    """Render lists, in a thread. What JSON cannot express is left out."""
+    """Render lists, in a thread. Instances that JSON cannot express are omitted."""
     omitted: dict[str, str] = {}
     lists = []
     for name, path, instances in snapshots:

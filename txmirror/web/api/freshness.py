@@ -1,4 +1,4 @@
-"""The catalog as the handlers use it: read first, and the age of what it shows."""
+"""Wait for the catalog, and describe its age."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from txmirror.mirror import Mirror
 from txmirror.web.calls import InvalidRequest
 from txmirror.web.catalog import Catalog
 
-#: A client that is told to come again waits for so many seconds.
+#: The header of a temporary refusal: the seconds after which a client may retry.
 RETRY: Final[Mapping[str, str]] = {"Retry-After": "1"}
 
 
@@ -41,7 +41,7 @@ async def ready_catalog(readers: Readers) -> Catalog:
 
 
 def freshness_of(catalog: Catalog) -> dict[str, Any]:
-    """Return the age of what the catalog shows, for an answer in JSON."""
+    """Return the age of the catalog, for an answer in JSON."""
     return {"stale": catalog.stale, "age": catalog.age}
 
 

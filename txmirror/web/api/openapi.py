@@ -20,7 +20,7 @@ _TAGS: Final = {
     "daemon": "The daemon that answers, and the services that it registers.",
     "server": "About this server.",
 }
-#: The headers of answers about what is registered.
+#: The headers of answers from the catalog.
 _HEADERS: Final[Schema] = {
     "Age": {
         "description": "The whole seconds since the connection to ZooKeeper was lost; 0 while there is one.",

@@ -16,7 +16,7 @@ from txmirror.web.catalog import Entry
 #: The keys that choose instances, and those that ask to wait.
 SELECTION: Final = ("passing", "status", "zone", "label.", "data.")
 WAIT: Final = ("index", "wait")
-#: The time to wait if none is given, and the longest, in seconds.
+#: The default time to wait, and the longest, in seconds.
 DEFAULT_WAIT: Final = 300.0
 LONGEST_WAIT: Final = 600.0
 #: Indexes fit into a double, as JavaScript's numbers.

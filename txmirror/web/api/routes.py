@@ -5,12 +5,13 @@ Other packages answer a part of them: the daemon's own, the events, the page. A 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
 from txmirror.web.api.schemas import COUNT, TEXT, Schema, array, words
+from txmirror.web.application import Application, Handler
 
 JSON: Final = "application/json"
 
@@ -99,7 +100,7 @@ _SELECTION: Final = (
     Parameter("data", "only instances whose data has this value, as in data.canary=true", prefix=True),
 )
 
-#: What is registered.
+#: The registered services and the znodes.
 REGISTERED: Final = (
     Route(
         name="listServices",
@@ -186,7 +187,7 @@ REGISTERED: Final = (
     ),
 )
 
-#: Live events, and what is there for other programs.
+#: The events, and the metrics and the health of the daemon.
 OTHERS: Final = (
     Route(
         name="followEvents",
@@ -315,3 +316,19 @@ DAEMON: Final = (
 
 #: All routes but those of the page.
 ROUTES: Final = (*REGISTERED, *OTHERS, *DAEMON)
+
+
+def mount_routes(application: Application, routes: Iterable[Route], handlers: Mapping[str, Handler]) -> None:
+    """Add routes to an application.
+
+    :param handlers: the handlers by the names of the routes.
+    :raises KeyError: a route has no handler.
+    """
+    adding = {
+        "GET": application.get,
+        "POST": application.post,
+        "PUT": application.put,
+        "DELETE": application.delete,
+    }
+    for route in routes:
+        adding[route.method](route.rule, handlers[route.name], query=route.query)

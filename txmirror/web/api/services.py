@@ -26,7 +26,7 @@ _MOST_KEPT: Final = 8
 class ServiceHandlers:
     """Answers requests for services.
 
-    :param readers: what is read.
+    :param readers: has the catalog.
     :param random: returns random numbers from 0 to 1.
     :param reactor: the reactor.
     """

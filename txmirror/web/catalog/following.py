@@ -29,7 +29,7 @@ class Following:
     :ivar dirty: the services whose entries may have changed.
     """
 
-    # It has more than 12 attributes: what it was made with, and what it knows.
+    # It has more than 12 attributes: its arguments and its state.
 
     def __init__(
         self,

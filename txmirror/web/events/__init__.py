@@ -2,6 +2,6 @@
 
 from txmirror.web.events.counts import EventCounts
 from txmirror.web.events.log import EventLog
-from txmirror.web.events.streams import EventStreams
+from txmirror.web.events.streams import EventStreams, mount_streams
 
-__all__ = ["EventCounts", "EventLog", "EventStreams"]
+__all__ = ["EventCounts", "EventLog", "EventStreams", "mount_streams"]

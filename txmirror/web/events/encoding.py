@@ -8,7 +8,7 @@ from typing import Final
 from txmirror.web.catalog import CatalogChange, CatalogService, Entry
 from txmirror.web.instances import encode_entry, encode_text
 
-#: A line that readers ignore: it shows them, and what is between, that the stream lives.
+#: A line that readers ignore. It keeps the connection alive, also at proxies.
 COMMENT: Final = b":\n\n"
 #: The id of events within a snapshot: a stream cannot be resumed there.
 _NO_ID: Final = 0

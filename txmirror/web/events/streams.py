@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from txmirror.timers import Timer
-from txmirror.web.application import Application
+from txmirror.web.application import Application, Handler
 from txmirror.web.calls import Call, InvalidRequest, quoted
 from txmirror.web.events.log import EventLog
 from txmirror.web.events.stream import Stream
@@ -55,7 +55,7 @@ class EventStreams:
 
     def mount(self, application: Application) -> None:
         """Add the route."""
-        application.get("/v1/events", self.open, query=("service", "after"))
+        mount_streams(application, self.open)
 
     def open(self, call: Call) -> Resource:
         """Return the resource that writes a stream.
@@ -143,6 +143,14 @@ class EventStreams:
                 stream.comment()
         if self._streams:
             self._comments.start(_COMMENTS)
+
+
+def mount_streams(application: Application, handler: Handler) -> None:
+    """Add the route of the events to an application.
+
+    :param handler: opens a stream: :meth:`EventStreams.open`, or a function that calls it.
+    """
+    application.get("/v1/events", handler, query=("service", "after"))
 
 
 class _StreamResource(Resource):

@@ -15,7 +15,7 @@ from txmirror.web.page.static import StaticFile, read_static_files
 from txmirror.web.page.template import MOST_ROWS, PageContent, ServiceRow, render_page
 
 #: The longest wait for the first lists, in seconds. A browser with scripts does not need them in the page.
-_PATIENCE: Final = 0.5
+_TIMEOUT: Final = 0.5
 
 
 def mount_page(find_catalog: Callable[[], Catalog | None], reactor: IReactorTime) -> Mount:
@@ -30,7 +30,7 @@ def mount_page(find_catalog: Callable[[], Catalog | None], reactor: IReactorTime
     async def answer_page(call: Call) -> Answer:
         catalog = find_catalog()
         if catalog is not None:
-            await catalog.use().addTimeout(_PATIENCE, reactor, onTimeoutCancel=lambda _, __: None)
+            await catalog.use().addTimeout(_TIMEOUT, reactor, onTimeoutCancel=lambda _, __: None)
         html = await render_page(describe(catalog, reactor.seconds()))
         return Answer(html, "text/html; charset=utf-8")
 

@@ -1,4 +1,4 @@
-// The page: it follows /v1/events, and draws what is on the screen. It has no framework and no build step.
+// The page: it follows /v1/events, and draws only the visible rows. It has no framework and no build step.
 // Text from ZooKeeper gets only into text nodes and attributes, escaped and bounded: never into markup.
 
 // ---------------------------------------------------------------------------------------------------------------- Text
@@ -80,7 +80,7 @@ function h(tag, properties, ...children) {
   return element;
 }
 
-// Change only what differs: an element that stays the same is not drawn again.
+// Set a text or an attribute only if it differs: otherwise the browser would draw the element again.
 function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -106,7 +106,7 @@ function keep(parent, items, keyOf, make, update) {
   parent.kept = kept;
 }
 
-// Replace the children of an element if what they show has changed.
+// Replace the children of an element if the value that they show has changed.
 function redraw(element, value, make) {
   if (value !== null && element.source === value) return;
   element.source = value;
@@ -178,7 +178,7 @@ class Entry {
     if (!address) return "";
     return `${String(address).includes(":") ? `[${address}]` : address}${port === null || port === undefined ? "" : `:${port}`}`;
   }
-  // All that the search looks at.
+  // The text in which the search looks.
   get text() {
     this.prepare();
     return this.words;
@@ -237,9 +237,9 @@ const model = {
   known: false,
   daemon: null,
   zookeeper: null,
-  catalog: null, // whether the list is known and current
+  catalog: null, // its path, and whether it is known and current
   at: {}, // when these states have come
-  // What the next frame looks at.
+  // The changes for the next frame.
   added: [], removed: false, touched: new Set(), touchedServices: new Set(), replaced: false,
 };
 
@@ -326,7 +326,7 @@ const stream = {
         try {
           take(JSON.parse(event.data));
         } catch (error) {
-          // What was not understood may be missing: begin anew, not at once.
+          // This change is lost: begin with a new snapshot, after a pause.
           console.error(`The event ${name} cannot be read.`, error);
           this.last = "";
           this.lost();
@@ -415,7 +415,7 @@ class Rows {
     });
     host.addEventListener("click", (event) => {
       const element = event.target.closest(".row");
-      // Who selects text does not want to open the row.
+      // A click at the end of a selection of text does not open the row.
       if (!element?.item || String(getSelection()).length) return;
       this.setActive(element.item);
       this.open(element.item, event);
@@ -543,7 +543,7 @@ setInterval(() => {
 
 // -------------------------------------------------------------------------------------------------------------- Route
 
-// The fragment says what is open: #/services/NAME/INSTANCE?q=words, #/nodes/a/b, #/daemon, #/zookeeper.
+// The fragment has the view, the open item and the search: #/services/NAME/INSTANCE?q=words, #/nodes/a/b, #/daemon, #/zookeeper.
 const route = { view: "services", parts: [], query: "" };
 const decode = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
 
@@ -789,7 +789,7 @@ const services = {
       else put(cell.firstChild, "\u2013");
     }
   },
-  // Draw what is around the rows.
+  // Draw the heading, the counts and the cards.
   drawHead() {
     const chosen = this.chosen(), service = chosen === null ? null : model.services.get(chosen);
     put($("detail-title"), chosen === null ? "All services" : line(chosen));
@@ -1125,7 +1125,7 @@ const tree = {
     } else return false;
     return true;
   },
-  // Open what the fragment names, and the nodes above it.
+  // Open the node that the fragment names, and the nodes above it.
   show(names) {
     const path = `/${names.join("/")}`;
     let above = "/";

@@ -17,7 +17,7 @@ from txmirror.web.reading import LONGEST_BODY, longest_body
 from txmirror.web.site.sending import PIECE, Sender
 from txmirror.web.writing import finish_with, write_head
 
-#: A browser runs nothing but the page's own files, shows them in no other page, and tells nobody about them.
+#: A browser runs only the page's own files, does not show them within pages of other sites, and sends no referrer.
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"

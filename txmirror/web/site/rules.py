@@ -135,7 +135,7 @@ class AccessRules:
         return True
 
     def _check_origin(self, request: Request, host: str | None) -> None:
-        """Refuse what a browser sends for another site."""
+        """Refuse requests that a browser sends for another site."""
         line = "requests from other sites are refused"
         for origin in _headers(request, b"origin"):
             # A proxy in front of a listener without TLS may have it.

@@ -20,7 +20,7 @@ from txmirror.threads import run_in_thread
 #: The shortest and the longest token, in characters. The shortest can hardly be guessed if it is random.
 _SHORTEST, _LONGEST = 16, 4096
 #: How long a token counts before the file is read again, and how long a request waits for that, in seconds.
-_FRESH, _PATIENCE = 1.0, 5.0
+_FRESH, _TIMEOUT = 1.0, 5.0
 
 
 def read_token(path: str | Path) -> bytes:
@@ -79,7 +79,7 @@ class TokenFile:
             return succeed(self._compare(wanted))
         waiting = self._waiters.wait()
         self._read()
-        waiting.addTimeout(_PATIENCE, self._reactor)
+        waiting.addTimeout(_TIMEOUT, self._reactor)
         waiting.addCallbacks(lambda _: self._compare(wanted), self._too_slow)
         return waiting  # type: ignore[return-value]
 
