@@ -126,6 +126,15 @@ class HTTPTests(SynchronousTestCase):
         self.assertIn(b"hello", self.connect(number).received)
         port.stopListening()
 
+    def test_certificates(self) -> None:
+        """TLS refuses clients without a certificate, unless they may have a token, or are on this machine."""
+        anywhere = SocketAddress("0.0.0.0", 8580)  # noqa: S104 - nothing listens
+        for listen, token, required in ((anywhere, None, True), (anywhere, "/t", False), (_HERE, None, False)):
+            table = HTTPServer(listen=listen, certificate="/c", client_ca="/a", token_file=token)
+            tls = self.http._port(listen, table).tls
+            assert tls is not None
+            self.assertEqual((tls.client_ca, tls.required), ("/a", required), table)
+
     def test_rules(self) -> None:
         """This machine may read; others need a token or a certificate; a change needs one everywhere."""
         anywhere = SocketAddress("0.0.0.0", 8580)  # noqa: S104 - nothing listens

@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError
 
 from txmirror.test.web.case import ROOT, CatalogTestCase
 from txmirror.web.catalog import CatalogChange, TooManyWaiting
+from txmirror.web.catalog import catalog as catalog_module
 
 
 class UseTests(CatalogTestCase):
@@ -35,6 +36,18 @@ class UseTests(CatalogTestCase):
         self.assertEqual(self.show(), {"db": {"b:1": "passing"}, "web": {"a:1": "passing"}})
         self.assertGreater(self.catalog.index, index)
         self.assertEqual(self.applied(), self.show())
+
+    def test_gone(self) -> None:
+        """The indexes of some services that are gone are remembered: those of the latest."""
+        self.patch(catalog_module, "_MOST_GONE", 2)
+        self.use()
+        base = self.catalog.index_of("missing")
+        indexes = {}
+        for name in ("a", "b", "c"):
+            self.make(name, "x:1")
+            self.delete(f"{name}/x:1", name)
+            indexes[name] = self.catalog.index
+        self.assertEqual({name: self.catalog.index_of(name) for name in indexes}, {**indexes, "a": base})
 
     def test_held(self) -> None:
         """Streams keep it followed, and 15 minutes longer."""

@@ -55,6 +55,38 @@ class LimitsTestCase(SynchronousTestCase):
         return response
 
 
+class HeaderTests(LimitsTestCase):
+    def test_policy(self) -> None:
+        """A browser runs only the site's own scripts and styles, none of which is inline, and shows them in no other page."""
+        policy = self.connect(_GET).response.headers["content-security-policy"]
+        directives = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+        own, none = "'self'", "'none'"
+        self.assertEqual(
+            directives,
+            {
+                "default-src": none,
+                "script-src": own,
+                "style-src": own,
+                "connect-src": own,
+                "img-src": "'self' data:",
+                "base-uri": none,
+                "form-action": none,
+                "frame-ancestors": none,
+            },
+        )
+
+    def test_others(self) -> None:
+        """An answer has the type that it says, is not for other sites, and links to others do not name the page."""
+        headers = self.connect(_GET).response.headers
+        for name, value in (
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ):
+            self.assertEqual(headers[name], value)
+
+
 class BodyTests(LimitsTestCase):
     def put(self, length: int, *headers: str) -> str:
         lines = ["PUT /a HTTP/1.1", "Host: a", f"Content-Length: {length}", *headers]

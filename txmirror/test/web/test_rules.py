@@ -255,6 +255,8 @@ class TokenTests(RulesTestCase):
     def test_invalid_files(self) -> None:
         """An invalid file is one line in the log, and no token is right."""
         site = self.with_token()
+        # The token that was right before is not right any longer.
+        self.assertEqual(self.ask(site, "GET", f"Authorization: Bearer {_TOKEN}").status, 200)
         for content, mode, reason in (
             ("", 0o600, "is empty"),
             ("short", 0o600, "has 5 characters: 16 to 4096 are allowed"),
