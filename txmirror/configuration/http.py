@@ -38,7 +38,8 @@ class HTTPServer:
     it, as ``Authorization: Bearer`` or as the password of any user; and all requests, if other machines reach ``listen``. The file is
     read again when it changes. Default: none, and nothing can be changed here without a client's certificate."""
     certificate: Annotated[str | None, FileName()] = None
-    """The certificate (PEM), with those of its authorities: the server speaks HTTPS. Default: HTTP."""
+    """The certificate (PEM), with those of its authorities: the server speaks HTTPS. It is read again, with ``key`` and
+    ``client_ca``, when a file changes. Default: HTTP."""
     key: Annotated[str | None, FileName()] = None
     """Its key (PEM, unencrypted), if it is not in the same file. Not everybody may read it."""
     client_ca: Annotated[str | None, FileName()] = None

@@ -28,6 +28,7 @@ from txmirror.dns.records import (
     text_records,
 )
 from txmirror.dns.settings import DNSSettings
+from txmirror.dns.shuffling import Shuffled
 from txmirror.dns.wire import BAD_VERSION, Query, Reply
 
 #: The longest wait for a list that is read for the first time, in seconds. Clients ask again after five, most of them.
@@ -144,9 +145,10 @@ class Answering:
         if not provider.known:
             # It was closed meanwhile.
             return Reply(dns.ESERVER)
-        instances = [each for each in provider.instances() if tag is None or has_tag(each, tag)]
-        instances = list(prefer_zone(instances, self._settings.zone))
-        self._random.shuffle(instances)
+        found = provider.instances()
+        if tag is not None:
+            found = [each for each in found if has_tag(each, tag)]
+        instances = Shuffled(prefer_zone(found, self._settings.zone), self._random)
         name, ttl = query.name, self._settings.ttl
         if query.type in (dns.A, dns.AAAA):
             return self._found(address_records(name, query.type, instances, ttl))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from twisted.internet.defer import Deferred
 
@@ -35,6 +36,8 @@ class Directory:
         self._node = mirror.get(root)
         self._node.addChildWatcher(self, self._children_changed)
         self._names: dict[str, str] | None = None
+        #: What comes after a dot in their names.
+        self._ends: set[str] | None = None
         #: The lists with the times of the last questions. The one that was asked for last is at the end.
         self._lists: OrderedDict[str, tuple[ServiceProvider, float]] = OrderedDict()
         self._idle = Timer(self.reactor, self._drop_idle)
@@ -57,7 +60,9 @@ class Directory:
 
     def has_below(self, name: str) -> bool:
         """Return whether there is a service whose name ends with a dot and this name."""
-        return any(each.endswith(f".{name}") for each in self._by_name())
+        if self._ends is None:
+            self._ends = {end for each in self._by_name() for end in _ends_of(each)}
+        return name in self._ends
 
     def provider(self, name: str) -> ServiceProvider:
         """Return the list of a service, which may not be read yet.
@@ -94,7 +99,7 @@ class Directory:
         return self._names
 
     def _children_changed(self, _: list[str] | None) -> None:
-        self._names = None
+        self._names = self._ends = None
 
     def _drop_oldest(self) -> None:
         _, (provider, _) = self._lists.popitem(last=False)
@@ -106,3 +111,11 @@ class Directory:
             self._drop_oldest()
         if self._lists:
             self._idle.start(next(iter(self._lists.values()))[1] - oldest)
+
+
+def _ends_of(name: str) -> Iterator[str]:
+    """Yield what comes after each dot of a name."""
+    _, dot, rest = name.partition(".")
+    while dot:
+        yield rest
+        _, dot, rest = rest.partition(".")

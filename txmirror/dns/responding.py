@@ -19,7 +19,7 @@ from zope.interface import implementer
 from txmirror.deferreds import Pump
 from txmirror.dns.wire import MOST_TCP, BadQuery, Query, Reply, decode_query, encode_reply
 
-#: The most queries that wait for an answer. Further ones fail at once.
+#: The most queries that wait for an answer. Further ones that would have to wait fail at once.
 _MOST_WAITING = 500
 #: The most connections by TCP, the time of silence after which one is closed, in seconds, and the longest query in bytes.
 _MOST_CONNECTIONS, _SILENCE, _LONGEST_QUERY = 100, 10, 2048
@@ -86,11 +86,14 @@ class Responder:
             return encode_reply(query, Reply(dns.ESERVER), size)
 
     async def _answer(self, query: Query) -> Reply:
-        if len(self._waiting) >= _MOST_WAITING:
-            return Reply(dns.ESERVER)
         answering = self.answer(query)
         if isinstance(answering, Reply):
             return answering
+        if len(self._waiting) >= _MOST_WAITING:
+            # What is known is answered all the same.
+            answering.addErrback(lambda _: None)
+            answering.cancel()
+            return Reply(dns.ESERVER)
         self._waiting.add(answering)
         try:
             return await answering

@@ -9,6 +9,7 @@ from twisted.names import dns
 from twisted.names.error import DNSQueryTimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.dns import forwarding
 from txmirror.dns.forwarding import Forwarder
 from txmirror.dns.wire import Query, Reply, decode_query
 from txmirror.test.dns.case import ask
@@ -61,6 +62,20 @@ class ForwardingTests(SynchronousTestCase):
     def test_failed(self) -> None:
         """No answer is a code."""
         self.assertEqual(self.forward(_Resolver(fail(DNSQueryTimeoutError(7)))).code, dns.ESERVER)
+
+    def test_most(self) -> None:
+        """Only so many questions are asked at a time, so that resolvers that do not answer leave room for others."""
+        self.patch(forwarding, "_MOST_ASKED", 2)
+        forwarder = Forwarder([("192.0.2.53", 53)], MemoryReactor())
+        answer: Deferred[Any] = Deferred()
+        forwarder._resolver = _Resolver(answer)
+        query = decode_query(ask("example.com"))
+        asked = [forwarder.ask(query) for _ in range(2)]
+        self.assertEqual(self.successResultOf(forwarder.ask(query)).code, dns.ESERVER)
+        asked[0].cancel()
+        self.assertEqual(self.successResultOf(asked[0]).code, dns.ESERVER)
+        forwarder._resolver = _Resolver(succeed(_message()))
+        self.assertEqual(self.successResultOf(forwarder.ask(query)).code, dns.OK)
 
     def test_dots(self) -> None:
         """A label with a dot would become two."""

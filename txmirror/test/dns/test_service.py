@@ -142,6 +142,9 @@ class DatagramTests(DNSTestCase):
         self.assertEqual([len(self.receive(ask(_WEB))) for _ in range(3)], [0, 0, 1])
         waiting[0].callback(Reply())
         self.assertEqual([len(self.receive(ask(_WEB))) for _ in range(2)], [0, 1])
+        # A question that need not wait is answered all the same.
+        self.responder.answer = lambda _: Reply()
+        self.assertEqual(decode(self.receive(ask(_WEB))[0]).rCode, dns.OK)
 
 
 class StreamTests(DNSTestCase):

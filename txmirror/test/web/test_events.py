@@ -77,6 +77,15 @@ class EventTests(EventTestCase):
         self.assertEqual(sorted(client.services["web"]), ["b:1", "c:1"])
         self.assert_equal()
 
+    def test_clock_set_back(self) -> None:
+        """A change is shown at once also after the wall clock, by which the reactor measures time, was set back."""
+        self.make("web", "a:1")
+        client = self.client()
+        self.world.reactor.rightNow -= 3600
+        self.make("web", "b:1")
+        self.pass_on()
+        self.assertEqual(sorted(client.services["web"]), ["a:1", "b:1"])
+
     def test_headers(self) -> None:
         client = self.client()
         assert client.head is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, c
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -26,6 +27,7 @@ from txmirror.test.service.case import Log
 from txmirror.test.web.exchange import Response, parse_response
 from txmirror.web import Application, Call
 from txmirror.web.site import AccessRules, AccessSite, Listener, ServerTLS, TCPPort, TokenFile, UNIXSocket
+from txmirror.web.site.tls import RenewedContext
 
 _TOKEN = "correct-horse-battery"
 
@@ -194,18 +196,74 @@ class TLSTests(ListenerTestCase):
     def test_invalid_files(self) -> None:
         """Files that cannot be used are one line in the log, and the listener tries again."""
         (self.folder / "empty.pem").write_text("")
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
         key = self.authority.vouch("other")
         for tls, reason in (
             (ServerTLS(self.folder / "missing.pem"), "cannot be read: No such file or directory"),
             (ServerTLS(self.folder / "empty.pem"), "has no certificate in PEM"),
             (ServerTLS(self.certificate, key), "do not belong together"),
             (ServerTLS(self.certificate, None, self.folder / "empty.pem"), "has no certificate in PEM"),
+            (ServerTLS(fifo), "cannot be read: it is not a regular file"),
+            (ServerTLS(self.certificate, fifo), "cannot be read: it is not a regular file"),
+            (ServerTLS(self.folder), "cannot be read: it is not a regular file"),
         ):
             self.log.lines.clear()
             listener = self.listen(TCPPort("127.0.0.1", 0, tls))
             self.assertIsNone(listener.port)
             (line,) = self.log.lines
             self.assertIn(reason, line)
+
+    def test_renewed(self) -> None:
+        """A renewed certificate is used from the next connection on. While its files are invalid, the former one stays, with one line."""
+        clock: Any = Clock()
+        key = self.folder / "own.key"
+        first, second = self.certificate.read_text(), self.authority.vouch("server", "localhost").read_text()
+        for text in (first, second):
+            self.assertIn("PRIVATE KEY", text)
+        self.certificate.write_text(first)
+        key.write_text(first)
+        renewed = RenewedContext(ServerTLS(self.certificate, key), clock)
+        contexts = [renewed.context()]
+
+        def look(certificate: str | None = None, of_key: str | None = None) -> bool:
+            """Change files, and return whether the context is another one, after the time for which it counts."""
+            if certificate is not None:
+                self.certificate.write_text(certificate)
+            if of_key is not None:
+                key.write_text(of_key)
+            self.assertIs(renewed.context(), contexts[-1])
+            clock.advance(1)
+            contexts.append(renewed.context())
+            return contexts[-1] is not contexts[-2]
+
+        self.assertFalse(look())
+        # The key is written after the certificate.
+        self.assertFalse(look(certificate=second))
+        self.assertFalse(look())
+        (line,) = self.log.lines
+        self.assertIn("The former certificate stays in use: ", line)
+        self.assertIn("do not belong together", line)
+        self.assertTrue(look(of_key=second))
+        self.assertEqual(len(self.log.about("was read again.")), 1)
+        self.certificate.unlink()
+        self.assertFalse(look())
+        self.assertEqual(len(self.log.about("No such file")), 1)
+        self.assertTrue(look(certificate=first, of_key=first))
+        # The wall clock was set back.
+        clock.rightNow -= 3600
+        self.certificate.write_text(second)
+        key.write_text(second)
+        self.assertIsNot(renewed.context(), contexts[-1])
+
+    async def test_renewed_connections(self) -> None:
+        """New connections get the renewed certificate."""
+        listener = self.listen(self.tls())
+        self.assertEqual((await self.ask(self.secure(listener))).status, 200)
+        self.authority = Authority(self.folder, "authority")
+        self.certificate = self.authority.vouch("server", "localhost")
+        await deferLater(self.reactor, 1.1)
+        self.assertEqual((await self.ask(self.secure(listener))).status, 200)
 
     async def test_no_tls(self) -> None:
         """A client without TLS gets nothing, and nothing is logged."""

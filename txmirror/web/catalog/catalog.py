@@ -270,7 +270,9 @@ class Catalog:
     def _changed(self) -> None:
         if not self._batch.running and not self._closed:
             # Somebody waits for the first lists.
-            self._batch.start(self._flushed + _PAUSE - self.reactor.seconds() if self._known else 0)
+            pause = self._flushed + _PAUSE - self.reactor.seconds() if self._known else 0
+            # The clock may have been set back.
+            self._batch.start(min(pause, _PAUSE))
 
     def _flush(self) -> None:
         following = self._following

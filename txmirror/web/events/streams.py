@@ -106,7 +106,8 @@ class EventStreams:
     def _news(self) -> None:
         if not self._round.running:
             pause = max(_PAUSE, _PAUSE_OF_EACH * len(self._streams))
-            self._round.start(self._last_round + pause - self._reactor.seconds())
+            # The clock may have been set back.
+            self._round.start(min(pause, self._last_round + pause - self._reactor.seconds()))
 
     def _begin_round(self) -> None:
         self._last_round = self._reactor.seconds()

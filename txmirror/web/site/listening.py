@@ -22,7 +22,7 @@ from zope.interface import implementer
 from txmirror.printable import host_and_port
 from txmirror.retrying import RetryTimer
 from txmirror.web.site.limits import ConnectionLimit
-from txmirror.web.site.tls import ServerTLS
+from txmirror.web.site.tls import RenewedContext, ServerTLS
 
 #: The first and the longest pause before it is tried again to listen, in seconds.
 _FIRST, _LONGEST = 10.0, 600.0
@@ -55,7 +55,7 @@ class TCPPort:
         if self.tls is not None:
             from twisted.protocols.tls import TLSMemoryBIOFactory  # noqa: PLC0415 - an extra
 
-            wrapped = TLSMemoryBIOFactory(self.tls.prepare(), False, factory.wrappedFactory)
+            wrapped = TLSMemoryBIOFactory(RenewedContext(self.tls, reactor), False, factory.wrappedFactory)
             wrapped.noisy = False
             factory.wrappedFactory = wrapped
         try:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+#: The seconds between two looks at the files of a listener.
+_FRESH: Final = 1.0
 
 
 @attrs.frozen
@@ -23,6 +30,11 @@ class ServerTLS:
     client_ca: str | Path | None = None
     required: bool = True
 
+    @property
+    def files(self) -> tuple[str | Path, ...]:
+        """The names of all files."""
+        return tuple(each for each in (self.certificate, self.key, self.client_ca) if each is not None)
+
     def prepare(self) -> Any:
         """Read the files, and return the factory of OpenSSL's contexts.
 
@@ -35,6 +47,8 @@ class ServerTLS:
             from txmirror.pem import read_certificates, read_key  # noqa: PLC0415 - likewise
         except ImportError as error:
             raise ImportError(f"TLS needs the extra tls: pip install 'txmirror[tls]' ({error})") from None
+        for each in self.files:
+            _check_kind(each)
         own, *chain = read_certificates(self.certificate)
         options: dict[str, Any] = {
             "certificate": own.original,
@@ -53,3 +67,81 @@ class ServerTLS:
             # Each part of OpenSSL has its own exceptions.
             raise ValueError(f"{str(self.certificate)!r} and its key do not belong together: {error}") from None
         return factory
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class RenewedContext:
+    """The context of OpenSSL for the next connection: it is made anew when a file has changed, as renewed certificates do.
+
+    Files that become invalid are logged once, and the former context stays.
+
+    :param tls: the files.
+    :param reactor: measures the time.
+    :raises ValueError: as :meth:`ServerTLS.prepare`.
+    :raises ImportError: likewise.
+    """
+
+    _log = Logger()
+
+    def __init__(self, tls: ServerTLS, reactor: IReactorTime) -> None:
+        self._tls = tls
+        self._reactor = reactor
+        self._seen = self._look()
+        self._looked_at = reactor.seconds()
+        self._problem: str | None = None
+        self._options = tls.prepare()
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> Any:
+        """Return OpenSSL's part of a new connection."""
+        from OpenSSL.SSL import Connection  # noqa: PLC0415 - an extra
+
+        return Connection(self.context(), None)
+
+    def context(self) -> Any:
+        """Return the context."""
+        now = self._reactor.seconds()
+        if not 0 <= now - self._looked_at < _FRESH:
+            self._looked_at = now
+            self._renew()
+        return self._options.getContext()
+
+    def _renew(self) -> None:
+        seen = self._look()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._options = self._tls.prepare()
+        except (ValueError, ImportError) as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                self._log.error("The former certificate stays in use: {problem}.", problem=self._problem)
+        else:
+            self._problem = None
+            self._log.info("The certificate {path} was read again.", path=str(self._tls.certificate))
+
+    def _look(self) -> list[tuple[int, ...] | None]:
+        return [_status_of(each) for each in self._tls.files]
+
+
+def _status_of(path: str | Path) -> tuple[int, ...] | None:
+    """Return a value that differs when a file was changed or replaced; None if it cannot be found."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _check_kind(path: str | Path) -> None:
+    """Refuse what could block the reactor, such as a FIFO.
+
+    :raises ValueError: it is no regular file.
+    """
+    try:
+        regular = stat.S_ISREG(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        # The attempt to read it has the reason.
+        return
+    if not regular:
+        raise ValueError(f"{str(path)!r} cannot be read: it is not a regular file")
