@@ -39,6 +39,8 @@ class Child(ProcessProtocol):
     :param arguments: its arguments, its own name first.
     :param terminal: whether it shares our terminal, which then sends it SIGINT, SIGQUIT and SIGHUP itself.
     :ivar name: its own name.
+    :ivar asked_to_end: the last signal that asked us for the end, and not only the program, as SIGUSR1 or a reload by SIGHUP; None if
+        there was none.
     :ivar ended: fires with its exit status, numbered as in a shell, when it has ended. Cancelling ends the wait.
     """
 
@@ -50,6 +52,7 @@ class Child(ProcessProtocol):
         self._terminal = terminal
         self._killing = Timer(reactor, lambda: self._send(signal.SIGKILL))
         self._over = False
+        self.asked_to_end: int | None = None
         self.ended: Deferred[int] = Deferred()
 
     def start(self, more: Mapping[str, str] | None = None) -> None:
@@ -70,6 +73,8 @@ class Child(ProcessProtocol):
 
     def interrupt(self, number: int) -> None:
         """Forward a signal, unless the terminal has sent it already."""
+        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT) or (self._terminal and number == signal.SIGHUP):
+            self.asked_to_end = number
         if not (self._terminal and number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)):
             self._send(number)
 

@@ -21,12 +21,15 @@ from txmirror.cli.options import (
     common_options,
     data_flag,
     facts_option,
+    grace_option,
+    name_option,
     output_option,
     path_argument,
     program_argument,
     recursive_option,
     seconds_option,
     session_timeout_option,
+    style_option,
     version_option,
 )
 from txmirror.cli.run import Outcome, Program, Run
@@ -172,11 +175,9 @@ def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, versi
     metavar="NUMBER",
     help="Use a semaphore with this number of holders, as the service registry's locks are, in place of a lock.",
 )
+@style_option
 @seconds_option("--wait", "How long to wait for the lock; 0 does not wait. [default: without limit]")
-@seconds_option(
-    "--grace",
-    "How long COMMAND has to end when the lock is lost, before it is killed. [default: a third of the session timeout]",
-)
+@grace_option
 @session_timeout_option
 @program_argument(required=True)
 @click.pass_obj
@@ -184,6 +185,7 @@ def _lock(
     invocation: Invocation,
     path: str,
     simultaneous: int | None,
+    style: str | None,
     wait: float | None,
     grace: float | None,
     command: tuple[str, ...],
@@ -192,13 +194,51 @@ def _lock(
 
     TXMIRROR_TOKEN in its environment is the fencing token. When the lock is lost, COMMAND gets SIGTERM, and SIGKILL later.
     """
+    if simultaneous is not None and style is not None:
+        raise click.UsageError("--simultaneous and --style exclude each other: a semaphore has no other styles")
     program = find_program(command[0])
 
     def lock(run: Run) -> Deferred[Outcome]:
         child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
-        return locking.lock(run, path, child, simultaneous=simultaneous, wait=wait, grace=grace)
+        return locking.lock(run, path, child, style=style, simultaneous=simultaneous, wait=wait, grace=grace)
 
     return invocation.run(lock)
+
+
+@_command("elect")
+@path_argument(root=False)
+@name_option
+@style_option
+@click.option(
+    "--once", is_flag=True, help="Exit when leadership is lost, with status 69: do not stand for election again."
+)
+@grace_option
+@session_timeout_option
+@program_argument(required=True)
+@click.pass_obj
+def _elect(
+    invocation: Invocation,
+    path: str,
+    name: str | None,
+    style: str | None,
+    once: bool,
+    grace: float | None,
+    command: tuple[str, ...],
+) -> int:
+    """Stand for election at PATH, run COMMAND while this process leads, and exit with its status.
+
+    TXMIRROR_TOKEN in its environment is the fencing token. When leadership is lost, COMMAND gets SIGTERM, and SIGKILL later;
+    then the process stands for election again.
+    """
+    program = find_program(command[0])
+
+    def elect(run: Run) -> Deferred[Outcome]:
+        def make_child() -> Child:
+            return Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
+
+        return locking.elect(run, path, make_child, name=name, style=style, once=once, grace=grace)
+
+    return invocation.run(elect)
 
 
 @_command("register")

@@ -1,7 +1,8 @@
-"""The command ``lock``: run a program while a lock is held."""
+"""The commands ``lock`` and ``elect``: run a program while a lock is held, or while we lead."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,10 +12,11 @@ from txmirror.cli.child import Child
 from txmirror.cli.formats import excerpt
 from txmirror.cli.nodes import owner
 from txmirror.cli.run import Outcome, Run
-from txmirror.cli.statuses import Status
+from txmirror.cli.statuses import Status, status_of_signal
 from txmirror.errors import NoNodeException, ZooKeeperException
 from txmirror.printable import process_name
 from txmirror.recipes import Lock, Semaphore
+from txmirror.recipes.lock_style import KAZOO
 from txmirror.types import ZnodeStat
 
 #: The timeout of the release, in seconds. After it the end of the session frees the lock.
@@ -26,12 +28,20 @@ TOKEN = "TXMIRROR_TOKEN"  # noqa: S105 - it is no secret
 
 
 def lock(
-    run: Run, path: str, child: Child, *, simultaneous: int | None, wait: float | None, grace: float | None
+    run: Run,
+    path: str,
+    child: Child,
+    *,
+    style: str | None,
+    simultaneous: int | None,
+    wait: float | None,
+    grace: float | None,
 ) -> Deferred[Outcome]:
     """Acquire a lock, run a program while it is held, and release it.
 
     When the lock is lost, the program gets SIGTERM; if it has not ended after ``grace`` seconds, it gets SIGKILL.
 
+    :param style: the implementation whose locks take part, as for :class:`txmirror.recipes.Lock`; None is kazoo's.
     :param simultaneous: the number of holders of a semaphore; None takes a lock.
     :param wait: the timeout for acquiring, in seconds; 0 does not wait; None waits without limit.
     :param grace: the time for the program to end when the lock is lost, in seconds. None: a third of the session timeout, which
@@ -40,10 +50,42 @@ def lock(
         time, or was lost. Fails if no session could be opened in time, and as :meth:`txmirror.recipes.Lock.acquire`.
     """
     name = process_name()
-    lock: Lock | Semaphore = Lock(run.client, path, name=name, acl=run.acl, reactor=run.reactor)
+    lock: Lock | Semaphore = _make_lock(run, path, name, style)
     if simultaneous is not None:
         lock = Semaphore(run.client, path, leases=simultaneous, name=name, acl=run.acl, reactor=run.reactor)
     return Deferred.fromCoroutine(_lock(run, lock, child, wait, grace))
+
+
+def elect(
+    run: Run,
+    path: str,
+    make_child: Callable[[], Child],
+    *,
+    name: str | None,
+    style: str | None,
+    once: bool,
+    grace: float | None,
+) -> Deferred[Outcome]:
+    """Stand for election, and run a program while we lead.
+
+    When leadership is lost, the program gets SIGTERM; if it has not ended after ``grace`` seconds, it gets SIGKILL. Then we stand
+    for election again, unless a signal has asked for the end meanwhile.
+
+    :param make_child: returns a new run of the program.
+    :param name: our name, which others see; None is the host and the process.
+    :param style: the implementation whose candidates take part, as for :class:`txmirror.recipes.Election`; None is kazoo's.
+    :param once: whether to end when leadership is lost.
+    :param grace: as for :func:`lock`.
+    :returns: fires when the program has ended by itself, and we have stepped down, with its status; or with one of ours, if
+        leadership was lost. Fails if no session could be opened in time, and as :meth:`txmirror.recipes.Election.run`.
+    """
+    election = _make_lock(run, path, process_name() if name is None else name, style)
+    return Deferred.fromCoroutine(_elect(run, election, make_child, once, grace))
+
+
+def _make_lock(run: Run, path: str, name: str, style: str | None) -> Lock:
+    # The holder of a lock is the leader of an election.
+    return Lock(run.client, path, name=name, acl=run.acl, style=style or KAZOO.name, reactor=run.reactor)
 
 
 async def _holders(run: Run, lock: Lock | Semaphore) -> str:
@@ -81,12 +123,53 @@ async def _lock(run: Run, lock: Lock | Semaphore, child: Child, wait: float | No
         holders = Deferred.fromCoroutine(_holders(run, lock))
         by = await holders.addTimeout(_RELEASE, run.reactor, lambda result, _: "")
         return Outcome(status=Status.TRY_LATER, errors=(f"{lock.path!r} {how}{by}",))
+    status, lost = await _run_while_held(
+        run, lock, child, grace, lambda: run.console.fail(f"{lock.path!r} was lost: ending {child.name}")
+    )
+    return Outcome(status=Status.UNAVAILABLE if lost else status)
+
+
+async def _elect(run: Run, election: Lock, make_child: Callable[[], Child], once: bool, grace: float | None) -> Outcome:
+    await run.client.when_connected()
+    run.outlive_outages()
+
+    def report_loss() -> None:
+        # With --once it is the reason of the command's failure.
+        report = run.console.fail if once else run.console.say
+        report(f"leadership of {election.path!r} was lost: ending {child.name}")
+
+    while True:
+        run.forward_signals(None)
+        try:
+            await election.acquire()
+        except ValueError as error:
+            # Another kind of lock uses the path.
+            return Outcome(status=Status.REFUSED, errors=(str(error),))
+        run.console.say(f"elected: {election.path}")
+        child = make_child()
+        status, lost = await _run_while_held(run, election, child, grace, report_loss)
+        if not lost:
+            return Outcome(status=status)
+        if child.asked_to_end is not None:
+            return Outcome(status=status_of_signal(child.asked_to_end))
+        if once:
+            return Outcome(status=Status.UNAVAILABLE)
+
+
+async def _run_while_held(
+    run: Run, lock: Lock | Semaphore, child: Child, grace: float | None, report_loss: Callable[[], None]
+) -> tuple[int, bool]:
+    """Run a program while a lock is held, and release the lock. Signals are forwarded to the program from now on.
+
+    :param report_loss: called when the lock is lost.
+    :returns: the program's status, and whether the lock was lost.
+    """
     lost = False
 
     def end(_: object) -> None:
         nonlocal lost
         lost = True
-        run.console.fail(f"{lock.path!r} was lost: ending {child.name}")
+        report_loss()
         child.end(run.client.session_timeout / 3 if grace is None else grace)
 
     try:
@@ -98,4 +181,4 @@ async def _lock(run: Run, lock: Lock | Semaphore, child: Child, wait: float | No
         # A failure was logged. Then the end of the session frees the lock.
         with suppress(ZooKeeperException, CancelledError):
             await lock.release().addTimeout(_RELEASE, run.reactor, lambda result, _: None)
-    return Outcome(status=Status.UNAVAILABLE if lost else status)
+    return status, lost

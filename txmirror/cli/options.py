@@ -17,6 +17,7 @@ from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
 from txmirror.durations import parse_seconds
 from txmirror.facts import add_fact
+from txmirror.recipes.lock_style import STYLES
 from txmirror.registry import CODECS
 from txmirror.wire import HARD_FRAME_LIMIT
 
@@ -240,6 +241,28 @@ session_timeout_option = click.option(
     callback=_session_time,
     expose_value=False,
     help="The session timeout: ZooKeeper expires the session after this time without contact. [default: 10]",
+)
+
+
+def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter(f"{value!r} is not UTF-8", ctx, param) from None
+    return value
+
+
+name_option = click.option(
+    "--name", callback=_name, help="Our name, which others see. [default: the host and the process]"
+)
+style_option = click.option(
+    "--style",
+    type=click.Choice(tuple(STYLES)),
+    help="The implementation that takes part on this path, besides txmirror. [default: kazoo]",
+)
+grace_option = seconds_option(
+    "--grace",
+    "How long COMMAND has to end after a loss, before it is killed. [default: a third of the session timeout]",
 )
 
 

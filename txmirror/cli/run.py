@@ -101,8 +101,8 @@ class Run:
         self._outages.outlive()
         self._log_forwarder.held = None
 
-    def forward_signals(self, function: Callable[[int], object]) -> None:
-        """From now on, call ``function`` with a signal's number in place of cancelling the program."""
+    def forward_signals(self, function: Callable[[int], object] | None) -> None:
+        """From now on, call ``function`` with a signal's number in place of cancelling the program; with None, cancel it again."""
         self._forward = function
 
     # For the caller of the run.

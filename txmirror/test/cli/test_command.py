@@ -129,13 +129,22 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("lock", "/a", "--simultaneous", "0", "--", "sh", says="0")
         self.assert_refused("lock", "/a", "--wait", "-1", "--", "sh", says="'-1'")
         self.assert_refused("lock", "/a", "--grace", "nan", "--", "sh", says="'nan'")
+        self.assert_refused("lock", "/a", "--style", "zk", "--", "sh", says="'zk'")
+        self.assert_refused("lock", "/a", "--style", "go", "--simultaneous", "2", "--", "sh", says="exclude each other")
+
+    def test_elections(self) -> None:
+        self.assert_refused("elect", "/a", says="COMMAND")
+        self.assert_refused("elect", "/", "--", "sh", says="'/' always exists")
+        self.assert_refused("elect", "/a", "--style", "zk", "--", "sh", says="'zk'")
+        self.assert_refused("elect", "/a", "--grace", "x", "--", "sh", says="'x'")
+        self.assert_refused("elect", "/a", "--name", "a\udcff", "--", "sh", says=r"'a\udcff' is not UTF-8")
 
     def test_programs(self) -> None:
         """A program that there is not is known before anything is done, with the status that shells have for that."""
         for program, status in (("/no/such/program", 127), ("no-such-program", 127), (self.mktemp(), 127), ("/", 126)):
-            for name in ("register", "lock"):
+            for name in ("register", "lock", "elect"):
                 self.assertEqual(self.main(name, "/a", "--", program), status)
-            self.assertEqual(self.err.getvalue().count(repr(program)), 2)
+            self.assertEqual(self.err.getvalue().count(repr(program)), 3)
         self.assertEqual(self.launched, [])
 
     def test_delete_below(self) -> None:

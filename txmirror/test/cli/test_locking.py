@@ -268,3 +268,20 @@ class SemaphoreTests(LockTestCase):
         self.assert_ended(command, 1)
         self.assertIn(f"{PATH!r} is used as a lock, held by 'them' (session ", command.err)
         self.assertEqual((len(self.nodes()), self.reactor.processes), (1, []))
+
+
+class StyleTests(LockTestCase):
+    def test_styles(self) -> None:
+        """With a style, the locks of another implementation are excluded, and kazoo's refused."""
+        theirs = Lock(self.other, PATH, name="them", style="curator-mutex", reactor=self.reactor)
+        self.assertTrue(self.world.result(theirs.acquire()))
+        command = self.lock("--style", "go", "--wait", "0")
+        self.assert_ended(command, 75)
+        self.assertIn(self.holder, command.err)
+        command = self.lock("--wait", "0")
+        self.assert_ended(command, 1)
+        self.assertRegex(command.err, r"\Atxmirror: [^\n]*Curator's InterProcessMutex[^\n]*\n\Z")
+        self.world.result(theirs.release())
+        command = self.lock("--style", "go")
+        self.process.end()
+        self.assert_ended(command, 0)
