@@ -182,6 +182,58 @@ class RefusalTests(CatalogTestCase):
         self.assertEqual(self.show()["web"], {"a:1": "passing", "b:1": "passing"})
         self.assertEqual(self.applied(), self.show())
 
+    def test_protected_later(self) -> None:
+        """An instance that is protected later, of which servers send no events then, is not shown any longer; nor after its end."""
+        self.make("web", "a:1", "b:1", "c:1")
+        self.use()
+        for name in ("b:1", "c:1"):
+            self.world.result(self.other.set_acl(f"{ROOT}/web/{name}", SECRET))
+        self.delete("web/c:1")
+        self.world.pass_time(90.0)
+        self.assertEqual(self.show()["web"], {"a:1": "passing", "b:1": "unreadable"})
+        self.delete("web/b:1")
+        self.world.pass_time(90.0)
+        self.assertEqual(self.show()["web"], {"a:1": "passing"})
+        self.assertEqual(self.applied(), self.show())
+
+    def test_created_protected(self) -> None:
+        """Protected instances and services that come later, of which servers send no events, are shown as unreadable, until they go."""
+        self.make("web", "a:1")
+        self.use()
+        self.world.result(self.other.create(f"{ROOT}/web/b:1", b"", acl=SECRET))
+        self.world.result(self.other.create(f"{ROOT}/db", b"", acl=SECRET))
+        self.world.pass_time(60.0)
+        self.assertEqual(self.show(), {"db": {}, "web": {"a:1": "passing", "b:1": "unreadable"}})
+        self.assertIn(f"{ROOT}/db", str(self.catalog.services["db"].reason))
+        self.delete("web/b:1", "db")
+        self.world.pass_time(90.0)
+        self.assertEqual(self.show(), {"web": {"a:1": "passing"}})
+        self.assertEqual(self.applied(), self.show())
+
+    def test_all_are_audited(self) -> None:
+        """All nodes of all services are read again in turn, some at a time, and no lists that have not changed."""
+        for service in ("a", "b", "c"):
+            self.make(service, *[f"n{number:02}:1" for number in range(25)])
+        self.make("empty")
+        self.use()
+        tree = self.catalog._following.tree  # type: ignore[union-attr]
+        asked: list[tuple[str, bool]] = []
+        looked = tree.look_again
+
+        def look(path: str, *, names: bool = False) -> None:
+            asked.append((path, names))
+            looked(path, names=names)
+
+        self.patch(tree, "look_again", look)
+        self.world.pass_time(15.0 * 9)
+        self.assertEqual({path for path, names in asked if not names}, set(tree))
+        self.assertLessEqual(len([path for path, names in asked if not names]), 9 * 11)
+        self.assertEqual(len([path for path, names in asked if names]), 5)
+        asked.clear()
+        self.world.pass_time(15.0 * 9)
+        self.assertEqual([path for path, names in asked if names], [])
+        self.assertEqual({path for path, names in asked}, set(tree))
+
     def test_undecodable(self) -> None:
         self.create(f"{ROOT}/web/no-port", b"{")
         self.use()

@@ -10,6 +10,7 @@ from txmirror import paths
 from txmirror.mirror import Change, ChangeKind, Mirror
 from txmirror.printable import on_one_line
 from txmirror.timers import Timer
+from txmirror.web.catalog.audit import TreeAudit
 from txmirror.web.catalog.service_list import ServiceList
 
 #: The number of nodes after which the lists of further services are read in a later turn of the reactor.
@@ -54,6 +55,7 @@ class Following:
         self._to_begin: deque[ServiceList] = deque()
         self._long: ServiceList | None = None
         self._next = Timer(mirror.reactor, self._begin_lists)
+        self._audit = TreeAudit(self.tree, mirror.reactor)
         self._waiting = self.tree.ready()
         # It fails when the mirror is closed before.
         self._waiting.addCallbacks(lambda _: self._begin(), lambda _: None)
@@ -83,6 +85,7 @@ class Following:
         """Follow nothing any longer."""
         self._ended = True
         self._next.stop()
+        self._audit.stop()
         self._waiting.cancel()
         self.tree.unwatch(self._tree_changed)
         for each in self.lists.values():
@@ -96,6 +99,7 @@ class Following:
             return
         tree, self._ready = self.tree, True
         tree.watch(self._tree_changed)
+        self._audit.start()
         for name in tree.children(self._root) if self._root in tree else ():
             self._add(name)
         for path in list(tree.unreadable):
