@@ -68,6 +68,8 @@ class Watching:
         self._requests = requests
         self._session = requests.session
         self._chroot = requests.chroot
+        #: The numbers of reads on their way whose watches a Deferred waits for, by path.
+        self._expected: dict[str, int] = {}
 
     def read_and_watch(
         self, kind: _Read[_T], path: str, full: str | None = None
@@ -83,9 +85,23 @@ class Watching:
         if self._chroot.path and self._chroot.contains(target):
             waiter.addCallback(self._chroot.event_below)
         call = self._reading(kind, target, path, waiter)
-        answer = call.result()
+        answer = self._expect(target, call.result())
         self._requests.submit(call)
         return answer, waiter
+
+    def _expect(self, path: str, answer: Deferred[_T]) -> Deferred[_T]:
+        """Count a read with a watch as on its way until its Deferred fires."""
+        self._expected[path] = self._expected.get(path, 0) + 1
+
+        def arrived(result: _T) -> _T:
+            left = self._expected[path] - 1
+            if left:
+                self._expected[path] = left
+            else:
+                del self._expected[path]
+            return result
+
+        return answer.addBoth(arrived)
 
     def read_for_feed(
         self, make_result: Callable[[int, _T], _ResultT], kind: _Read[_T], path: str
@@ -149,7 +165,8 @@ class Watching:
     def release(self, path: str) -> Deferred[None]:
         """Remove all watches on a path that nothing needs. See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
         full = self._chroot.full(path)
-        if self._session.dispatcher.needed(full) or self._session.watches.has_waiters(full):
+        expected = full in self._expected
+        if expected or self._session.dispatcher.needed(full) or self._session.watches.has_waiters(full):
             return succeed(None)
         return self.remove_watches(path, WatchKind.ANY)
 
@@ -254,7 +271,7 @@ class Watching:
 
         # Behind the requests of persistent watches that wait to be sent.
         call = self._requests.call(GET_CHILDREN, GET_CHILDREN.record(path, not covered), self._chroot.strip(path))
-        call.result().addCallbacks(answered, failed)
+        self._expect(path, call.result()).addCallbacks(answered, failed)
         self._session.outbox.submit(call, Priority.WAITING)
 
     def _missed(self, event: WatchedEvent, waiter: _Waiter) -> None:

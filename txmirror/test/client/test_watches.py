@@ -15,6 +15,7 @@ from txmirror.client.session.watch_tables import SetWatchesPacket, WatchSet, pac
 from txmirror.client.session.watches import SessionWatches
 from txmirror.errors import (
     ConnectionLossException,
+    NoAuthException,
     NoNodeException,
     NoWatcherException,
     ProtocolError,
@@ -417,6 +418,40 @@ class RecordingTests(ClientTestCase):
         self.assertFalse(peer.answer(ExistsRequest, StatResponse(STAT)).watch)
         self.assertFalse(peer.answer(GetChildren2Request, NAMES).watch)
         self.assert_set_again(peer)
+
+    def test_release_before_the_reply(self) -> None:
+        """A release while reads with a watch are on their way leaves the watches; later it removes them, if none is needed."""
+        client, peer = self.make_connected()
+        first, second = client.exists_and_watch("/a"), client.get_and_watch("/a")
+        self.successResultOf(client.release("/a"))
+        peer.answer(ExistsRequest, StatResponse(STAT))
+        second[1].cancel()
+        ignore(second[1])
+        first[1].addErrback(lambda _: None).cancel()
+        self.successResultOf(client.release("/a"))
+        peer.answer(GetDataRequest, err=-102)
+        self.failureResultOf(second[0], NoAuthException)
+        released = client.release("/a")
+        self.assertNoResult(released)
+        peer.answer(RemoveWatchesRequest)
+        self.successResultOf(released)
+        third = client.get_and_watch("/a")
+        self.successResultOf(client.release("/a"))
+        peer.answer(GetDataRequest, DATA)
+        peer.event(EventType.DELETED, "/a")
+        self.assertEqual(self.successResultOf(third[1]).type, EventType.DELETED)
+
+    def test_release_after_a_lost_read(self) -> None:
+        """A read that has failed with its connection is not on its way any more."""
+        client, peer = self.make_connected()
+        read, watch = client.get_and_watch("/a")
+        ignore(watch)
+        self.settle()
+        again = self.reconnect(peer)
+        self.failureResultOf(read, ConnectionLossException)
+        released = client.release("/a")
+        again.answer(RemoveWatchesRequest, err=-121)
+        self.assertIsNotNone(self.failureResultOf(released, NoWatcherException))
 
     def test_cancelled(self) -> None:
         """Rule 12: the watch of a read that was cancelled on the wire stands, because the server has it (E7)."""
