@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.protocol import ClientFactory
+from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.static import Data
 
 from txmirror.configuration import HTTPServer, SocketAddress, UNIXAddress
 from txmirror.service.http import HTTPService, rules_of
 from txmirror.test.service.case import Log
 from txmirror.test.service.test_metrics_port import Client
+from txmirror.test.zookeeper import free_ports
 from txmirror.testing import MemoryReactor
 
 _HERE = SocketAddress("127.0.0.1", 8580)
@@ -148,3 +150,26 @@ class HTTPTests(SynchronousTestCase):
             rules = rules_of(table, self.reactor)
             found = (rules.hosts, rules.reading, rules.changing, rules.token is not None, rules.certificates)
             self.assertEqual(found, expected, table)
+
+
+class RealPortTests(TestCase):
+    async def test_reload(self) -> None:
+        """With other settings for the same port, it is opened again when it is closed: without a failure."""
+        from twisted.internet import reactor
+
+        log = Log()
+        globalLogPublisher.addObserver(log)
+        self.addCleanup(globalLogPublisher.removeObserver, log)
+        (port,) = free_ports(1)
+        http = HTTPService(reactor)
+        self.addCleanup(http.stopService)
+        http.apply(HTTPServer(listen=SocketAddress("127.0.0.1", port)))
+        http.serve(Data(b"hello", "text/plain"))
+        http.startService()
+        self.assertIsNotNone(http.address)
+        http.apply(HTTPServer(listen=SocketAddress("127.0.0.1", port), streams=5))
+        self.assertIsNone(http.address)
+        while http.address is None:
+            await deferLater(reactor, 0.01)
+        self.assertEqual(len(log.about("The page is at")), 2)
+        self.assertEqual(log.about("cannot be reached"), [])

@@ -341,6 +341,19 @@ class StateTests(ReadersTestCase):
         self.assertEqual(stream.value().count(b'"condition":"registered"'), count)
         self.lose_all()
 
+    def test_interval_of_many(self) -> None:
+        """Many services are described less often than once a second, in proportion to their number."""
+        daemon = self.daemon(service("web"), *(service(f"s{number}", checks=0) for number in range(599)))
+        self.reactor.pass_time(5)
+        stream = self.begin(daemon, "/v1/events")
+        self.reactor.pass_time(3.1)
+        stream.clear()
+        self.push(daemon, "web")
+        self.reactor.pass_time(1.5)
+        self.assertNotIn(b'"topic":"daemon"', stream.value())
+        self.reactor.pass_time(1.7)
+        self.assertIn(b'"topic":"daemon"', stream.value())
+
     def test_described(self) -> None:
         """The description of the API has all that the daemon answers."""
         need_description()

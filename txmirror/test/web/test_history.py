@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.types import Instance
+from txmirror.types import Instance, ZnodeStat
 from txmirror.web.catalog import Entry, EntryState
 from txmirror.web.catalog import history as history_module
 from txmirror.web.catalog.history import History
@@ -22,6 +22,31 @@ class HistoryTests(SynchronousTestCase):
 
     def times(self, service: str) -> list[float]:
         return [each.time for each in self.history.of(service)]
+
+    def test_kinds(self) -> None:
+        """An event says what has happened to the instance. Another node of the same session is a change, not a new session."""
+
+        def entry(state: EntryState = EntryState.PASSING, czxid: int = 1, owner: int = 7, version: int = 0) -> Entry:
+            stat = ZnodeStat(czxid, czxid, 0, 0, version, 0, 0, owner, 0, 0, 0)
+            return Entry("a:1", "/services/web/a:1", Instance(name="a:1"), state, None, stat)
+
+        down = EntryState.DOWN
+        again = "it was registered again"
+        for before, after, expected in (
+            (None, entry(), ("appeared", "passing", 7, None)),
+            (entry(), None, ("gone", None, 7, None)),
+            (entry(), entry(version=1), ("changed", "passing", 7, None)),
+            (entry(), entry(down, version=1), ("status", "down", 7, None)),
+            (entry(), entry(EntryState.HELD), ("status", "held", 7, "gone from ZooKeeper just after an outage")),
+            (entry(), entry(czxid=2), ("changed", "passing", 7, again)),
+            (entry(), entry(czxid=2, owner=8), ("session", "passing", 8, again)),
+            (entry(owner=0), entry(czxid=2, owner=0), ("changed", "passing", None, again)),
+        ):
+            self.history.begin(1000.0)
+            self.history.note(1001.0, "web", "a:1", before, after)
+            (event,) = self.history.of("web")
+            self.assertEqual((event.event, event.status, event.owner, event.detail), expected)
+            self.assertEqual((event.instance, event.time), ("a:1", 1001.0))
 
     def test_one(self) -> None:
         """The oldest events of a service are forgotten, those of others are not."""

@@ -112,7 +112,8 @@ def _describe(now: float, name: str, before: Entry | None, after: Entry | None) 
     if before is None:
         return ServiceEvent(now, name, "appeared", state, owner, after.reason)
     if _is_another_node(before, after):
-        return ServiceEvent(now, name, "session", state, owner, "it was registered again")
+        event = "changed" if owner == owner_of(before) else "session"
+        return ServiceEvent(now, name, event, state, owner, "it was registered again")
     if before.state is not after.state:
         return ServiceEvent(now, name, "status", state, owner, after.reason or _message(after))
     return ServiceEvent(now, name, "changed", state, owner, after.reason)

@@ -914,7 +914,7 @@ function sentence(each) {
   return {
     appeared: `It appeared${status ? `, ${status}` : ""}${detail}.`,
     gone: `It is gone${detail}.`,
-    changed: `Its data changed${detail}.`,
+    changed: detail ? `It changed${detail}.` : "Its data changed.",
     status: `It is ${status} now${detail}.`,
     session: `The session ${each.owner ?? "(none)"} owns it now${detail}.`,
     stale: `The connection to ZooKeeper was lost: the list may be old${detail}.`,

@@ -149,7 +149,10 @@ class AccessRules:
         for header in _headers(request, b"content-type"):
             kind = header.partition(";")[0].strip().lower()
             if self.hosts is not None and kind in _FORMS and request.method not in (b"GET", b"HEAD"):
-                raise InvalidRequest(f"the body is not JSON: its type is {quoted(kind)}", status=415)
+                raise InvalidRequest(
+                    f"the body is not JSON: its Content-Type is {quoted(kind)}, and must be application/json",
+                    status=415,
+                )
 
 
 def _follows_link(request: Request) -> bool:
