@@ -8,7 +8,7 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
-from txmirror.aio.queues import Counter, LockingQueue, Queue, TakenEntry
+from txmirror.aio.queues import Counter, LockingQueue, Queue, SharedValue, TakenEntry
 from txmirror.aio.recipes import Election, Lock, MultiLock, ReadLock, Semaphore, WriteLock
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
 from txmirror.aio.running import run, running_reactor
@@ -37,6 +37,7 @@ __all__ = [
     "Semaphore",
     "ServiceProvider",
     "ServiceRegistry",
+    "SharedValue",
     "TakenEntry",
     "Transaction",
     "Tree",

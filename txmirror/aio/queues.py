@@ -1,4 +1,4 @@
-"""Queues and counters, for asyncio."""
+"""Queues, counters and values, for asyncio."""
 
 from __future__ import annotations
 
@@ -222,3 +222,33 @@ class Counter(Wrapper[deferring.Counter[NumberT]], Generic[NumberT]):
         """Add to the number, once. See :meth:`txmirror.recipes.Counter.add`."""
         loop = self._check_loop()
         return Call(self.wrapped.add(amount), loop)
+
+
+class SharedValue(Wrapper[deferring.SharedValue]):
+    """:class:`txmirror.recipes.SharedValue` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param client: as for ``Lock``.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
+    """
+
+    def __init__(
+        self,
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        default: bytes = b"",
+        acl: Sequence[ACL] | None = None,
+    ) -> None:
+        super().__init__(
+            deferring.SharedValue(client.wrapped, path, default=default, acl=acl, reactor=current_reactor())
+        )
+
+    @property
+    def path(self) -> str:
+        """The value's node."""
+        return self.wrapped.path
+
+    get = awaitable(deferring.SharedValue.get)
+    get_versioned = awaitable(deferring.SharedValue.get_versioned)
+    try_set = awaitable(deferring.SharedValue.try_set)
+    update = awaitable(deferring.SharedValue.update)

@@ -1,4 +1,6 @@
-"""Coordination between programs, on any client: locks, semaphores and elections; queues, counters, barriers and members."""
+"""Coordination between programs, on any client: locks, semaphores and elections; queues, counters, values,
+barriers and members.
+"""
 
 from txmirror.recipes.barrier import Barrier
 from txmirror.recipes.counter import Counter
@@ -12,6 +14,7 @@ from txmirror.recipes.multi_lock import MultiLock
 from txmirror.recipes.party import Party
 from txmirror.recipes.queue import Queue
 from txmirror.recipes.semaphore import Semaphore
+from txmirror.recipes.shared_value import SharedValue, VersionedValue
 from txmirror.recipes.taken_entry import TakenEntry
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
     "Queue",
     "ReadLock",
     "Semaphore",
+    "SharedValue",
     "TakenEntry",
+    "VersionedValue",
     "WriteLock",
 ]

@@ -7,34 +7,16 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, overload
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.errors import BadVersionException, NoNodeException, TransactionFailedException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
-from txmirror.recipes.marked_writes import MarkedWrites, OutcomeUnknown
+from txmirror.recipes.conditional_writes import ConditionalWrites
 from txmirror.recipes.place import Place, check_transactions
 from txmirror.types import ACL, ZnodeStat
 
 NumberT = TypeVar("NumberT", int, float)
-
-
-@attrs.frozen
-class _Write:
-    """A conditional write of a sum."""
-
-    stat: ZnodeStat
-    data: bytes
-
-    def may_come(self, stat: ZnodeStat) -> bool:
-        """Return whether the node is still as the write expects it."""
-        return (stat.czxid, stat.version) == (self.stat.czxid, self.stat.version)
-
-    def was_another(self, stat: ZnodeStat, data: bytes) -> bool:
-        """Return whether the node certainly shows the write of another in place of this one."""
-        return (stat.czxid, stat.version) == (self.stat.czxid, self.stat.version + 1) and data != self.data
 
 
 class Counter(Generic[NumberT]):
@@ -103,14 +85,13 @@ class Counter(Generic[NumberT]):
         reactor: IReactorTime | None = None,
     ) -> None:
         self._place = Place(client, path, acl, reactor)
-        self._client = self._place.client
-        check_transactions(self, self._client)
+        check_transactions(self, self._place.client)
         if type(default) not in (int, float) or (curator and type(default) is not int):
             raise TypeError(f"the default is {default!r:.60}: not {'an int' if curator else 'an int or a float'}")
         self._default = default
         self._type: type[Any] = type(default)
         self._curator = curator
-        self._marks = MarkedWrites(self._place, path)
+        self._writes = ConditionalWrites(self._place, b"", "the amount may have been added, or not")
 
     def __repr__(self) -> str:
         return f"<Counter {self._place!r}>"
@@ -154,52 +135,21 @@ class Counter(Generic[NumberT]):
         return self._place.run(lambda: self._add(given))
 
     async def _value(self) -> NumberT:
-        await self._place.sync()
-        try:
-            data, _ = await self._place.retry_policy.send(lambda: self._client.get(self.path))
-        except NoNodeException:
-            data = b""
-        value: NumberT = self._decode(data)
+        found = await self._writes.read()
+        value: NumberT = self._decode(b"" if found is None else found[0])
         return value
 
     async def _add(self, amount: Any) -> NumberT:
-        doubtful: tuple[_Write, OutcomeUnknown] | None = None
-        while True:
-            try:
-                data, stat = await self._place.retry_policy.send(lambda: self._client.get(self.path))
-            except NoNodeException:
-                if doubtful is not None:
-                    raise self._unknown(doubtful[1]) from None
-                await self._place.create()
-                continue
-            if doubtful is not None and not doubtful[0].may_come(stat):
-                if not doubtful[0].was_another(stat, data):
-                    raise self._unknown(doubtful[1])
-                doubtful = None
-            if stat.version == -1:
-                raise BadVersionException(
-                    f"{self.path!r} is at version -1, and a write cannot depend on that: set the node once",
-                    path=self.path,
-                )
-            total: NumberT = self._decode(data) + self._type(amount)
-            # As long as the node is as it was, the same write can be sent again: of all of them, one at most is done.
-            write = _Write(stat, self._encode(total))
-            try:
-                await self._marks.commit(
-                    lambda transaction: transaction.set(self.path, write.data, write.stat.version)  # noqa: B023
-                )
-                return total
-            except TransactionFailedException as error:
-                if not isinstance(error.error, (BadVersionException, NoNodeException)):
-                    raise error.error from None
-                # Another was faster; our server may lag behind the leader.
-                await self._place.sync()
-            except OutcomeUnknown as error:
-                doubtful = (write, error)
-                await self._place.sync()
+        total: Any = None
 
-    def _unknown(self, error: OutcomeUnknown) -> Exception:
-        return error.to_error("the amount may have been added, or not", self.path)
+        def change(data: bytes, stat: ZnodeStat) -> bytes:
+            nonlocal total
+            total = self._decode(data) + self._type(amount)
+            return self._encode(total)
+
+        await self._writes.update(change)
+        added: NumberT = total
+        return added
 
     def _decode(self, data: bytes) -> Any:
         try:

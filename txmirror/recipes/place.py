@@ -67,9 +67,9 @@ class Place:
             running.addTimeout(limit, self.reactor, lambda _result, _limit: timed_out)
         return running
 
-    async def create(self, path: str | None = None) -> None:
+    async def create(self, path: str | None = None, data: bytes = b"") -> None:
         """Create the node, or another one of the recipe, and the missing ones above it, unless it exists."""
-        await create_path(self.client, path or self.path, self.acl, send=self.retry_policy.send)
+        await create_path(self.client, path or self.path, self.acl, data, send=self.retry_policy.send)
 
     async def sync(self) -> None:
         """Wait until the server has caught up with the leader, so that a read shows every write that has ended."""

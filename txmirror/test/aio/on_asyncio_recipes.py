@@ -317,6 +317,19 @@ class OthersTests(ServerCase):
 
         self.on_loop(main)
 
+    def test_shared_value(self) -> None:
+        """A value is replaced only if it is the expected one."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                value = aio.SharedValue(client, "/value", default=b"0")
+                self.assertEqual([await value.try_set(b"1", each) for each in (b"2", b"0")], [False, True])
+                self.assertEqual(await value.update(lambda data: data + b"2"), b"12")
+                self.assertTrue(await value.try_set(b"3", await value.get_versioned()))
+                self.assertEqual(await value.get(), b"3")
+
+        self.on_loop(main)
+
     def test_barriers(self) -> None:
         """Tasks wait for each other."""
 

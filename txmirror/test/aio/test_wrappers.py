@@ -37,6 +37,7 @@ _WRAPPED: dict[Any, Any] = {
     aio.LockingQueue: recipes.LockingQueue,
     aio.TakenEntry: recipes.TakenEntry,
     aio.Counter: recipes.Counter,
+    aio.SharedValue: recipes.SharedValue,
     aio.Barrier: recipes.Barrier,
     aio.DoubleBarrier: recipes.DoubleBarrier,
     aio.Party: recipes.Party,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import gatherResults
 
 from txmirror.errors import NoAuthException
-from txmirror.recipes import Counter, LockingQueue, Queue
+from txmirror.recipes import Counter, LockingQueue, Queue, SharedValue
 from txmirror.test.client.contract import run
 from txmirror.test.recipes.contract import RecipesCase
 from txmirror.types import READ_ACL, digest_acl
@@ -150,3 +150,25 @@ class QueuesContract(RecipesCase):
         while self.client.session_id in (0, session):
             await self.pause(0.05)
         self.assertEqual(await self.within(ours.add(1)), 12)
+
+    @run
+    async def test_shared_value(self) -> None:
+        """Changes of two programs at once all count; a compare-and-set begun without a connection sees another's change."""
+        await self.begin()
+        ours, theirs = (SharedValue(client, self.path, default=b"-") for client in (self.client, self.other))
+        changing = [value.update(lambda data: data + b"1") for value in (ours, theirs) for _ in range(5)]
+        await self.within(gatherResults(changing))
+        self.assertEqual(await self.within(ours.get()), b"-" + b"1" * 10)
+        read = await self.within(ours.get_versioned())
+        trying = []
+
+        async def change() -> None:
+            trying.append(ours.try_set(b"ours", read))
+            await theirs.update(lambda data: b"theirs")
+
+        await self.interrupt(change)
+        self.assertIs(await self.within(trying[0]), False)
+        self.assertIs(await self.within(ours.try_set(b"ours", b"theirs")), True)
+        self.assertEqual(await self.within(theirs.get()), b"ours")
+        while await self.within(self.other.get_children(self.path)):
+            pass
