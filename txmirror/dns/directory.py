@@ -40,6 +40,8 @@ class Directory:
         self._ends: set[str] | None = None
         #: The lists with the times of the last questions. The one that was asked for last is at the end.
         self._lists: OrderedDict[str, tuple[ServiceProvider, float]] = OrderedDict()
+        #: The nodes of these lists by their names in lower case.
+        self._followed: dict[str, str] = {}
         self._idle = Timer(self.reactor, self._drop_idle)
 
     @property
@@ -56,7 +58,7 @@ class Directory:
 
     def has(self, name: str) -> bool:
         """Return whether there is a service with a name in lower case."""
-        return name in self._by_name()
+        return self._find(name) is not None
 
     def has_below(self, name: str) -> bool:
         """Return whether there is a service whose name ends with a dot and this name."""
@@ -69,11 +71,14 @@ class Directory:
 
         :raises KeyError: there is no service with this name.
         """
-        node = self._by_name()[name]
+        node = self._find(name)
+        if node is None:
+            raise KeyError(name)
         found = self._lists.get(node)
         now = self.reactor.seconds()
         provider = ServiceProvider(self._registry, paths.join(self._root, node)) if found is None else found[0]
         self._lists[node] = (provider, now)
+        self._followed[name] = node
         self._lists.move_to_end(node)
         if len(self._lists) > _MOST_LISTS:
             self._drop_oldest()
@@ -92,6 +97,16 @@ class Directory:
             self._drop_oldest()
         return self._registry.stop()
 
+    def _find(self, name: str) -> str | None:
+        """Return the node of a service with a name in lower case; None if there is no such service."""
+        node = self._by_name().get(name)
+        if node is None:
+            # Just after an outage the whole service may be gone, and its instances are held back until they register again.
+            node = self._followed.get(name)
+            if node is not None and not self._lists[node][0].instances():
+                return None
+        return node
+
     def _by_name(self) -> dict[str, str]:
         if self._names is None:
             # The names are in order: of two that differ in their case, the one in lower case is last.
@@ -102,7 +117,9 @@ class Directory:
         self._names = self._ends = None
 
     def _drop_oldest(self) -> None:
-        _, (provider, _) = self._lists.popitem(last=False)
+        node, (provider, _) = self._lists.popitem(last=False)
+        if self._followed.get(node.lower()) == node:
+            del self._followed[node.lower()]
         provider.close()
 
     def _drop_idle(self) -> None:

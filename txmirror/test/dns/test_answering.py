@@ -233,6 +233,28 @@ class OutageTests(DNSTestCase):
         self.world.pass_time(10.0)
         self.assertEqual(len(self.answers(WEB)), 1)
 
+    def test_held(self) -> None:
+        """If a whole service is gone just after an outage, its instances are held back for some time, as in all lists."""
+        nodes = [f"10.0.0.{number}:80" for number in range(1, 5)]
+        self.make("Web", *nodes)
+        self.assertEqual(len(self.answers(WEB)), 4)
+        self.world.disconnect(self.mirror)
+        for node in nodes:
+            self.world.result(self.other.delete(f"/services/Web/{node}"))
+        self.world.result(self.other.delete("/services/Web"))
+        self.world.reconnect(self.mirror)
+        self.world.pass_time(12.0)
+        self.assertEqual(len(self.answers(WEB)), 4)
+        self.make("Web", nodes[0])
+        self.assertEqual(len(self.answers(WEB)), 4)
+        self.world.result(self.other.delete(f"/services/Web/{nodes[0]}"))
+        self.world.result(self.other.delete("/services/Web"))
+        self.world.pass_time(40.0)
+        self.assert_no_name(WEB)
+        self.world.pass_time(1000.0)
+        self.assert_no_name(WEB)
+        self.assertEqual((self.directory._lists, self.directory._followed), ({}, {}))
+
     def test_not_read_yet(self) -> None:
         """Before the names were read, there is no answer; a service that was not read yet is waited for."""
         self.make("web", "10.0.0.1:80")
