@@ -48,6 +48,10 @@ class ServiceTree(Protocol):
         """Call a function no longer."""
 
 
+#: The most names of changed nodes that are kept.
+_MOST_TOUCHED = 1_000
+
+
 class Verdict(enum.Enum):
     """Why an instance may be picked or not, as far as its node says."""
 
@@ -116,7 +120,7 @@ class InstanceList:
     :ivar omitted: the nodes that cannot be read, or on which the filter has failed: the reason by name.
     """
 
-    # It has more than 12 attributes: three are about outages, and one about long lists.
+    # It has more than 12 attributes: three are about outages, and two about long lists.
 
     def __init__(self, path: str, hold_for: float, user: ListUser, reactor: IReactorTime) -> None:
         self.tree: ServiceTree | None = None
@@ -130,6 +134,8 @@ class InstanceList:
         #: The nodes that are shown instead, during an outage and while the current ones are held back.
         self._kept: dict[str, Listed] | None = None
         self._hold: OutageHold | None = None
+        #: The names of the nodes that have changed since the last call of take_touched(); None for all.
+        self._touched: set[str] | None = None
         #: The nodes of a long list that were decoded before it is read.
         self._ahead: ReadingAhead[Listed | None] | None = None
 
@@ -141,6 +147,11 @@ class InstanceList:
     def is_held(self, name: str) -> bool:
         """Return whether a node is shown although the servers do not have it any more."""
         return self._kept is not None and name in self._kept and name not in self._current
+
+    def take_touched(self) -> set[str] | None:
+        """Return the names of the nodes that may be others, or gone, since the last call; None if that may be all."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     # For the registry.
 
@@ -266,7 +277,14 @@ class InstanceList:
         reason = "it cannot be read" if error is None else str(error)
         self._put(name, Listed(None, None if known is None else known.czxid, Verdict.UNREADABLE, None, reason))
 
+    def _touch(self, name: str) -> None:
+        if self._touched is not None:
+            self._touched.add(name)
+            if len(self._touched) > _MOST_TOUCHED:
+                self._touched = None
+
     def _put(self, name: str, listed: Listed) -> None:
+        self._touch(name)
         self._current[name] = listed
         if self._kept is not None:
             self._kept[name] = listed
@@ -279,6 +297,7 @@ class InstanceList:
         if self._hold is not None and self._hold.holds_back(len(self._current) - 1):
             self._keep()
         if self._current.pop(name, None) is not None:
+            self._touch(name)
             self.omitted.pop(name, None)
             # The failures of one that is still shown count.
             if self._kept is None:
@@ -306,6 +325,7 @@ class InstanceList:
         held = self._outage or (self._hold is not None and self._hold.holds_back(len(self._current)))
         if self._kept is not None and not held:
             kept, self._kept = self._kept, None
+            self._touched = None
             for name in kept.keys() - self._current.keys():
                 self._user.replaced(name)
 

@@ -14,6 +14,8 @@ from txmirror.types import Instance
 _ZONE = "zone"
 #: Up to this number, the avoided instances are searched one by one.
 _FEW = 10
+#: Of more changed nodes than this, all nodes are looked at.
+_MANY = 200
 
 
 class Pool:
@@ -33,6 +35,9 @@ class Pool:
         self._zone = zone
         self._least_in_zone = least_in_zone
         self._pickable: tuple[Instance, ...] | None = None
+        #: The usable instances, withheld or not, in order of their names, and these.
+        self._usable: list[Instance] = []
+        self._names: list[str] = []
         #: Those outside of the zone too.
         self._available: tuple[Instance, ...] = ()
 
@@ -58,18 +63,36 @@ class Pool:
         return Counter(each.verdict for each in nodes.values()), withheld
 
     def _select(self) -> tuple[Instance, ...]:
-        nodes, withheld = self._list.nodes, self._withheld()
-        # The nodes are nearly in order, and then their names are sorted soon. Pairs with the nodes would be 10,000 new objects,
-        # after which Python collects garbage: that takes three times as long as all this.
-        found = [nodes[name].usable for name in sorted(nodes)]
-        if withheld:
-            available = tuple([each for each in found if each is not None and each.name not in withheld])
-        else:
-            available = tuple([each for each in found if each is not None])
+        self._update()
+        found, withheld = self._usable, self._withheld()
+        available = tuple([each for each in found if each.name not in withheld]) if withheld else tuple(found)
         pickable = available if self._zone is None else self._prefer_zone(available, self._zone)
         self._available = available
         self._pickable = pickable
         return pickable
+
+    def _update(self) -> None:
+        """Look at the nodes that have changed."""
+        nodes, touched = self._list.nodes, self._list.take_touched()
+        if touched is None or len(touched) > _MANY:
+            # Pairs with the nodes would be 10,000 new objects, after which Python collects garbage: that takes three times as long as
+            # all this.
+            found = [nodes[name].usable for name in sorted(nodes)]
+            self._usable = [each for each in found if each is not None]
+            self._names = [each.name for each in self._usable]
+            return
+        for name in touched:
+            node, at = nodes.get(name), bisect_left(self._names, name)
+            usable = None if node is None else node.usable
+            there = at < len(self._names) and self._names[at] == name
+            if usable is None:
+                if there:
+                    del self._names[at], self._usable[at]
+            elif there:
+                self._usable[at] = usable
+            else:
+                self._names.insert(at, name)
+                self._usable.insert(at, usable)
 
     def _prefer_zone(self, available: tuple[Instance, ...], zone: str) -> tuple[Instance, ...]:
         near = tuple([each for each in available if says(each, _ZONE, zone)])

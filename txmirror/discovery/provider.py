@@ -102,7 +102,8 @@ class ServiceProvider:
         self._waiting = WaitingCalls(self._pick, self._none, self._set_watched)
         self._timer = Timer(reactor, self._notify)
         self._known: Waiters[None] = Waiters()
-        self._notified: tuple[Instance, ...] = ()
+        #: The instances that the observers were notified of last; None if there were changes since without observers.
+        self._notified: tuple[Instance, ...] | None = ()
         self._observers: Observers[tuple[Instance, ...]] = Observers(
             lambda function, _: self._log.failure(
                 "A watcher of the instances of {path}, {function}, failed.", path=path, function=function
@@ -137,8 +138,16 @@ class ServiceProvider:
 
     def instances(self) -> list[Instance]:
         """Return those that may be picked. See :meth:`~txmirror.interfaces.IServiceProvider.instances`."""
+        return list(self.pickable)
+
+    @property
+    def pickable(self) -> tuple[Instance, ...]:
+        """The instances that may be picked, in order of their names: the same object until they change.
+
+        :meta private:
+        """
         self._marks.expire()
-        return list(self._pool.pickable)
+        return self._pool.pickable
 
     @property
     def known(self) -> bool:
@@ -180,6 +189,8 @@ class ServiceProvider:
 
     def watch(self, function: Callable[[list[Instance]], object]) -> None:
         """Call a function at changes. See :meth:`~txmirror.interfaces.IServiceProvider.watch`."""
+        if self._notified is None and not self._timer.running:
+            self._notified = self._pool.pickable
         self._observers.add(function, lambda instances: function(list(instances)))
         self._set_watched()
 
@@ -215,6 +226,10 @@ class ServiceProvider:
         if self.known:
             self._known.fire(None)
         self._waiting.serve()
+        if not self._observers:
+            # Nobody may ask for the instances before the next change.
+            self._notified = None
+            return
         instances = self._pool.pickable
         # A callback may have closed the provider.
         if instances != self._notified and not self._closed:

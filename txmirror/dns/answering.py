@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, tee
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,20 +16,17 @@ from txmirror.discovery import ServiceProvider
 from txmirror.dns.directory import Directory
 from txmirror.dns.records import (
     address_record,
-    address_records,
-    has_tag,
     ns_record,
     parse_address,
     parse_label,
-    prefer_zone,
     server_name,
     service_records,
     soa_record,
     target_records,
     text_records,
 )
+from txmirror.dns.selection import Selection
 from txmirror.dns.settings import DNSSettings
-from txmirror.dns.shuffling import Shuffled
 from txmirror.dns.wire import BAD_VERSION, Query, Reply
 
 #: The longest wait for a list that is read for the first time, in seconds. Clients ask again after five, most of them.
@@ -61,6 +59,7 @@ class Answering:
         self._directory = directory
         self._forward = forward
         self._random = random
+        self._selections: WeakKeyDictionary[ServiceProvider, Selection] = WeakKeyDictionary()
         self._domain = tuple(settings.domain.split("."))
 
     def answer(self, query: Query) -> Reply | Deferred[Reply]:
@@ -145,16 +144,20 @@ class Answering:
         if not provider.known:
             # It was closed meanwhile.
             return Reply(dns.ESERVER)
-        found = provider.instances()
-        if tag is not None:
-            found = [each for each in found if has_tag(each, tag)]
-        instances = Shuffled(prefer_zone(found, self._settings.zone), self._random)
+        selection = self._selections.get(provider)
+        if selection is None:
+            selection = self._selections[provider] = Selection(self._settings.zone)
+        selection.update(provider.pickable)
+        group, random = selection.choose(tag), self._random
         name, ttl = query.name, self._settings.ttl
         if query.type in (dns.A, dns.AAAA):
-            return self._found(address_records(name, query.type, instances, ttl))
+            addresses = group.addresses[4 if query.type == dns.A else 6].shuffled(random)
+            return self._found(address_record(name, each, ttl) for each in addresses)
+        # The order is found out as far as the answer has room, and is the same for the additional records.
+        instances, same = tee(group.instances.shuffled(random))
         if query.type == dns.SRV:
             domain = self._settings.domain
-            targets = target_records(instances, domain, ttl)
+            targets = target_records(same, domain, ttl)
             return self._found(service_records(name, instances, domain, ttl), targets)
         if query.type == dns.TXT and self._settings.data:
             return self._found(text_records(name, instances, ttl))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from twisted.names import dns
@@ -46,14 +46,6 @@ def address_record(name: bytes, address: Address, ttl: int) -> dns.RRHeader:
     """Return the A or AAAA record of an address."""
     payload = (dns.Record_A if address.version == 4 else dns.Record_AAAA)(str(address), ttl)
     return dns.RRHeader(name, payload.TYPE, dns.IN, ttl, payload, auth=True)
-
-
-def address_records(name: bytes, kind: int, instances: Iterable[Instance], ttl: int) -> Iterator[dns.RRHeader]:
-    """Yield the A or AAAA records of instances: one for each address, in their order. Those with host names have none."""
-    version = 4 if kind == dns.A else 6
-    for address in _addresses(instances):
-        if address.version == version:
-            yield address_record(name, address, ttl)
 
 
 def target_records(instances: Iterable[Instance], domain: str, ttl: int) -> Iterator[dns.RRHeader]:
@@ -117,25 +109,20 @@ def _texts(instance: Instance) -> Iterator[str]:
         yield f"data={instance.data}"
 
 
-def has_tag(instance: Instance, tag: str) -> bool:
-    """Return whether an instance has a tag, whatever its case: the value of a label, or a label with the value ``true`` or none, or one
-    of ``tags`` in its data.
+def tags_of(instance: Instance) -> set[str]:
+    """Return the tags of an instance in lower case: the values of its labels, the names of those with the value ``true`` or none, and
+    the texts of ``tags`` in its data.
     """
-    for key, value in instance.labels.items():
-        if value.lower() == tag or (key.lower() == tag and value.lower() in ("", "true")):
-            return True
+    found = {value.lower() for value in instance.labels.values()}
+    found.update(key.lower() for key, value in instance.labels.items() if value.lower() in ("", "true"))
     tags = instance.data.get("tags") if isinstance(instance.data, Mapping) else None
-    return isinstance(tags, (list, tuple)) and any(isinstance(each, str) and each.lower() == tag for each in tags)
+    if isinstance(tags, (list, tuple)):
+        found.update(each.lower() for each in tags if isinstance(each, str))
+    return found
 
 
-def prefer_zone(instances: Sequence[Instance], zone: str | None) -> Sequence[Instance]:
-    """Return the instances of a zone; all if there are none in it."""
-    if zone is None:
-        return instances
-    return [each for each in instances if _zone_of(each) == zone] or instances
-
-
-def _zone_of(instance: Instance) -> object:
+def zone_of(instance: Instance) -> object:
+    """Return the zone of an instance: that of its labels, or of its data; None for none."""
     zone: object = instance.labels.get("zone")
     if zone is None and isinstance(instance.data, Mapping):
         zone = instance.data.get("zone")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.discovery import ServiceProvider
+from txmirror.discovery import Listed, ServiceProvider
 from txmirror.discovery.reading_ahead import MOST_IN_TURN, ReadingAhead
 from txmirror.test.discovery.case import PATH, ProviderTestCase
 from txmirror.types import Instance
@@ -75,6 +77,44 @@ class LongListTests(ProviderTestCase):
         names = [each.name for each in provider.instances()]
         self.assertEqual(names, [f"{number:04}:1" for number in range(self.count)])
         self.assertLessEqual(self.most, MOST_IN_TURN)
+
+    def test_change(self) -> None:
+        """After a change, only the nodes that have changed are looked at, and by a provider without watchers not before it is asked."""
+        provider = self.provider()
+        first = provider.instances()
+        looked: list[str] = []
+
+        class Nodes(dict[str, Listed]):
+            def __getitem__(self, name: str) -> Listed:
+                looked.append(name)
+                return super().__getitem__(name)
+
+            def get(self, name: str, default: Any = None) -> Any:
+                looked.append(name)
+                return super().get(name, default)
+
+        provider._list._current = Nodes(provider._list._current)
+        changed = ["0001:1", "0300:1", "9999:1"]
+        self.world.result(self.other.set(f"{PATH}/0001:1", b"second"))
+        self.world.result(self.other.delete(f"{PATH}/0300:1"))
+        self.world.result(self.other.create(f"{PATH}/9999:1"))
+        self.world.settle()
+        looked.clear()
+        found = provider.instances()
+        self.assertEqual(sorted(looked), changed)
+        names = [each.name for each in first if each.name != "0300:1"]
+        self.assertEqual([each.name for each in found], [*names, "9999:1"])
+        self.assertEqual(found[1].data, "second")
+        looked.clear()
+        self.assertEqual(provider.instances(), found)
+        self.assertEqual(looked, [])
+        notified: list[int] = []
+        provider.watch(lambda instances: notified.append(len(instances)))
+        self.world.settle()
+        self.assertEqual(notified, [])
+        self.world.result(self.other.delete(f"{PATH}/9999:1"))
+        self.world.settle()
+        self.assertEqual(notified, [self.count - 1])
 
     def test_changed_meanwhile(self) -> None:
         """What has changed while the list is decoded is shown."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from random import Random
-from typing import Any
-
 from twisted.internet.defer import Deferred
 from twisted.names import dns
 
 from txmirror.dns import directory as directory_module
-from txmirror.dns.shuffling import Shuffled
 from txmirror.dns.wire import Query, Reply
 from txmirror.test.dns.case import DNSTestCase, ask, decode, show
 
@@ -95,27 +90,6 @@ class RecordTests(DNSTestCase):
         self.make("web", *[f"10.0.0.{number}:80" for number in range(1, 5)])
         first = {show(self.reply(WEB).answers[:1])[0] for _ in range(50)}
         self.assertEqual(len(first), 4)
-
-    def test_shuffled_as_far_as_read(self) -> None:
-        """The order is the same each time that it is read, has every item once, and is made no further than it is read."""
-
-        class Counting(Random):
-            calls = 0
-
-            def randrange(self, *args: Any, **kwargs: Any) -> int:
-                self.calls += 1
-                return super().randrange(*args, **kwargs)
-
-        random = Counting(1)
-        shuffled = Shuffled(range(1000), random)
-        first = list(islice(shuffled, 10))
-        self.assertEqual(random.calls, 10)
-        self.assertEqual(list(islice(shuffled, 10)), first)
-        self.assertEqual(random.calls, 10)
-        whole = list(shuffled)
-        self.assertEqual(whole[:10], first)
-        self.assertNotEqual(whole, sorted(whole))
-        self.assertEqual(sorted(whole), list(range(1000)))
 
     def test_ttl(self) -> None:
         """All records have the configured time to live, and negative answers at most 5 seconds."""
