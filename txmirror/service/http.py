@@ -119,8 +119,11 @@ class HTTPService(Service):
         listener, self._listener = self._listener, None
         self._served, self.address = (None, None), None
         if listener is not None:
-            self._closing = listener.stopService()
-            self._closing.addBoth(lambda _: self._note_closed())
+            closing = listener.stopService()
+            # At once if it did not listen.
+            if not closing.called:
+                self._closing = closing
+                closing.addBoth(lambda _: self._note_closed())
 
     def _note_closed(self) -> None:
         self._closing = None

@@ -116,6 +116,23 @@ class HTTPTests(SynchronousTestCase):
         self.reactor.pass_time(60)
         self.assertEqual((self.http.address, self.http.problem), ("http://127.0.0.1:8580/", None))
 
+    def test_reload_while_taken(self) -> None:
+        """After a reload that ends the attempts at a port that is taken, there is one listener, which the next reload ends."""
+        factory: Any = ClientFactory()
+        port = self.reactor.listenTCP(8580, factory, interface="127.0.0.1")
+        self.serve(HTTPServer())
+        self.http.apply(HTTPServer(listen=SocketAddress("127.0.0.1", 81)))
+        self.reactor.settle()
+        self.assertIn(b"hello", self.connect(81).received)
+        self.assertEqual(self.log.about("cannot be reached at 127.0.0.1:81"), [])
+        self.http.apply(HTTPServer(listen=SocketAddress("127.0.0.1", 82)))
+        self.reactor.pass_time(2)
+        self.assertIn(b"hello", self.connect(82).received)
+        self.assertIsNone(self.connect(81).transport)
+        port.stopListening()
+        self.reactor.pass_time(1000)
+        self.assertIsNone(self.connect(8580).transport)
+
     def test_any_port(self) -> None:
         """The demonstration takes a free port then."""
         factory: Any = ClientFactory()
