@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -17,6 +18,8 @@ LONGEST_BODY: Final = 64 * 1024
 LONGEST_QUESTION: Final = 2**20
 #: The most parameters of a query.
 _MOST_PARAMETERS: Final = 1000
+#: The bytes that a target must not have.
+_INVALID: Final = re.compile(rb"[^\x21-\x7e]")
 
 
 class SegmentConverter(BaseConverter):
@@ -66,7 +69,7 @@ def read_target(uri: bytes) -> tuple[bytes, bytes]:
     path, _, query = uri.partition(b"?")
     if not path.startswith(b"/"):
         raise InvalidRequest(f"the target {quoted(uri.decode('latin-1'))} does not begin with a slash")
-    if any(not 0x20 < byte < 0x7F for byte in uri):
+    if _INVALID.search(uri) is not None:
         raise InvalidRequest("the target has a character that must be percent-encoded")
     return path, query
 

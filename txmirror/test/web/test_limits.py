@@ -249,6 +249,7 @@ class AtOnceTests(LimitsTestCase):
         exchange = self.connect(_GET * 15)
         self.assertEqual(exchange.transport.value().count(b"HTTP/1.1 200"), 15)
         self.assertFalse(exchange.transport.disconnecting)
+        self.clock.advance(0)
         many = self.connect(_GET * 1000)
         self.assertEqual(many.transport.value().count(b"HTTP/1.1 200"), 16)
         self.assertTrue(many.transport.disconnecting)

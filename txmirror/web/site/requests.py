@@ -93,12 +93,17 @@ class SiteRequest(Request):
         self.site = cast(Any, self.channel).site
         judged: Deferred[None] = cast(Any, self.site).rules.judge(self)
         self.notifyFinish().addErrback(lambda _: judged.cancel())
-        judged.addCallbacks(lambda _: self._serve(), self._deny)
+        judged.addCallbacks(lambda _: cast(Any, self.site).turns.run(self._serve), self._deny)
         judged.addErrback(lambda failure: self._log.failure("A request could not be answered.", failure=failure))
 
     def _serve(self) -> None:
-        if not self._disconnected:
+        """Let the resource answer. It never fails."""
+        if self._disconnected:
+            return
+        try:
             super().process()
+        except Exception:
+            self._log.failure("A request could not be answered.")
 
     def _deny(self, failure: Failure) -> None:
         failure.trap(InvalidRequest, CancelledError)

@@ -12,6 +12,7 @@ from zope.interface import implementer_only
 from txmirror.web.site.requests import SiteChannel, SiteRequest
 from txmirror.web.site.rules import AccessRules
 from txmirror.web.site.sending import WaitingAnswers
+from txmirror.web.site.turns import RequestTurns
 
 #: The time limit for a request to be complete, and for the next one to begin, in seconds.
 IDLE: Final = 30
@@ -25,6 +26,7 @@ class AccessSite(Site):
     :param resource: answers the requests.
     :param rules: the rules of access.
     :param reactor: measures the time.
+    :ivar turns: spreads requests over several turns of the reactor.
     :ivar large_bodies: the number of bodies of more than 64 KiB that are in memory.
     :ivar waiting_answers: the long answers that wait for their clients.
     """
@@ -36,6 +38,7 @@ class AccessSite(Site):
     def __init__(self, resource: IResource, rules: AccessRules, *, reactor: Any) -> None:
         super().__init__(resource, SiteRequest, timeout=IDLE, reactor=reactor)
         self.rules = rules
+        self.turns = RequestTurns(reactor)
         self.large_bodies = 0
         self.waiting_answers = WaitingAnswers()
 
