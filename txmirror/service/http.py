@@ -12,7 +12,16 @@ from zope.interface import implementer
 
 from txmirror.configuration import HTTPServer, SocketAddress, UNIXAddress
 from txmirror.deferreds import Waiters
-from txmirror.web.site import AccessRules, AccessSite, Listener, ServerTLS, TCPPort, TokenFile, UNIXSocket
+from txmirror.web.site import (
+    AccessRules,
+    AccessSite,
+    Listener,
+    ServerTLS,
+    TCPPort,
+    TokenFile,
+    UNIXSocket,
+    raise_open_file_limit,
+)
 
 #: Connections beside those of the event streams.
 _OTHERS = 500
@@ -105,6 +114,8 @@ class HTTPService(Service):
                 self._log.info("The page is at {address}.", address=self.address)
 
         connections = table.streams + _OTHERS
+        # Not more than half of them are connections of clients.
+        raise_open_file_limit(2 * connections)
         return Listener(address, site, "The page", self._reactor, connections=connections, listening=listening)
 
     def _port(self, listen: SocketAddress, table: HTTPServer) -> TCPPort:

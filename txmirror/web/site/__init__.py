@@ -1,6 +1,7 @@
 """Sites: listen at an address, and decide which requests are answered."""
 
 from txmirror.web.site.listening import CONNECTIONS, Listener, TCPPort, UNIXSocket
+from txmirror.web.site.open_files import raise_open_file_limit
 from txmirror.web.site.rules import AccessRules
 from txmirror.web.site.site import AccessSite
 from txmirror.web.site.tls import ServerTLS
@@ -15,5 +16,6 @@ __all__ = [
     "TCPPort",
     "TokenFile",
     "UNIXSocket",
+    "raise_open_file_limit",
     "read_token",
 ]

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from txmirror.printable import host_and_port
 from txmirror.retrying import RetryTimer
 from txmirror.web.site.limits import ConnectionLimit
+from txmirror.web.site.open_files import connections_within
 from txmirror.web.site.tls import RenewedContext, ServerTLS
 
 #: The first and the longest pause before it is tried again to listen, in seconds.
@@ -151,7 +152,8 @@ class Listener(Service):
     :param factory: the factory of the connections: a site.
     :param name: the name for the log, such as ``The metrics``.
     :param reactor: a provider of ``IReactorTime``, and of ``IReactorTCP`` or ``IReactorUNIX``.
-    :param connections: the most connections at a time. Further ones are closed.
+    :param connections: the most connections at a time, but at most half of the open files that the process may have. Further ones are
+        closed.
     :param listening: called with the address each time that it listens, to log it.
     :ivar problem: the reason why it does not listen; None if it does, or was not started.
     """
@@ -191,7 +193,7 @@ class Listener(Service):
         self._listen()
 
     def _listen(self) -> None:
-        self._limit = ConnectionLimit(self._factory, self._most, self._name)
+        self._limit = ConnectionLimit(self._factory, connections_within(self._most), self._name)
         try:
             self._port = self._address.listen(self._limit, self._reactor)
         except (OSError, CannotListenError, ValueError, ImportError) as error:
