@@ -256,7 +256,9 @@ class Connection(TwistedProtocol):
 
     def _deliver_reply(self, reply: ReceivedReply[Call[Any]]) -> None:
         call, zxid, err = reply.request, reply.zxid, reply.err
-        self.liveness.answered(call.sent)
+        # Two stores and no call: each reply comes through here.
+        liveness = self.liveness
+        liveness.acknowledged, liveness.answered_at = max(liveness.acknowledged, call.sent), liveness.heard
         if self._metrics is not None:
             size = 4 + (len(reply.cursor.frame) if reply.oversize is None else reply.oversize)
             self._metrics.answered(call.operation.name, self._clock.seconds() - call.sent, err, size)

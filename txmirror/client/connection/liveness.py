@@ -23,7 +23,7 @@ class Liveness:
     :ivar heard: the time at which the latest bytes arrived.
     :ivar last_sent: the time at which the latest packet was sent.
     :ivar acknowledged: the time at which the latest packet was sent that the server has answered.
-    :ivar round_trip: the seconds between the latest request or ping that was answered and its answer; None before the first.
+    :ivar answered_at: the time at which the latest answer arrived; None before the first.
     """
 
     def __init__(
@@ -42,7 +42,12 @@ class Liveness:
         self._ping_sent: float | None = None
         self.heard = self.last_sent = 0.0
         self.acknowledged = 0.0
-        self.round_trip: float | None = None
+        self.answered_at: float | None = None
+
+    @property
+    def round_trip(self) -> float | None:
+        """The seconds between the latest request or ping that was answered and its answer; None before the first."""
+        return None if self.answered_at is None else self.answered_at - self.acknowledged
 
     @property
     def running(self) -> bool:
@@ -66,19 +71,11 @@ class Liveness:
         self._ping_sent = self.last_sent = self._clock.seconds()
         self._send_ping()
 
-    def answered(self, sent: float) -> None:
-        """Note an answer.
-
-        :param sent: the time at which the request or the ping was sent.
-        """
-        self.acknowledged = max(self.acknowledged, sent)
-        self.round_trip = self._clock.seconds() - sent
-
     def ponged(self) -> None:
         """Note the answer to a ping."""
         if self._ping_sent is not None:
-            self.answered(self._ping_sent)
-            self._ping_sent = None
+            self.acknowledged, self._ping_sent = max(self.acknowledged, self._ping_sent), None
+            self.answered_at = self.heard
         if self._timer.running:
             self._schedule(self.heard)
 
