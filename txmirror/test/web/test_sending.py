@@ -144,5 +144,7 @@ class SendingTests(SynchronousTestCase):
         protocol, transport = self.connect("/long")
         transport.read()
         self.leave(protocol)
+        # The next turn, for further requests.
+        self.clock.advance(0)
         self.assertEqual(self.site.waiting_answers.size, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -22,6 +22,8 @@ from txmirror.web.catalog import Catalog, CatalogService
 MOST_NAMES: Final = 1000
 #: The most characters of an error of Envoy that are logged.
 _LONGEST_ERROR: Final = 500
+#: The shortest time between two lines about errors of Envoy in the log, in seconds: anybody who may read could cause them.
+_LOG_INTERVAL: Final = 10.0
 #: The most renderings that are kept.
 _MOST_KEPT: Final = 8
 
@@ -39,6 +41,7 @@ class FormatHandlers:
         self._readers = readers
         self._reactor = reactor
         self._error: str | None = None
+        self._logged_at = float("-inf")
         #: The latest renderings, each with the lists as of their indexes. The one that was used last is at the end.
         self._kept: OrderedDict[tuple[object, ...], tuple[tuple[object, ...], Rendering]] = OrderedDict()
 
@@ -85,13 +88,13 @@ class FormatHandlers:
         return kept[1]
 
     def _note_error(self, body: Mapping[str, Any]) -> None:
-        """Log why Envoy has rejected an answer, once for each reason."""
+        """Log why Envoy has rejected an answer, once for each reason. Envoy repeats one that is not logged because another one was."""
         detail = _one_of(body, "error_detail", "errorDetail")
         if not isinstance(detail, Mapping):
             return
-        error = str(detail.get("message"))[:_LONGEST_ERROR]
-        if error != self._error:
-            self._error = error
+        error, now = str(detail.get("message"))[:_LONGEST_ERROR], self._reactor.seconds()
+        if error != self._error and not 0 <= now - self._logged_at < _LOG_INTERVAL:
+            self._error, self._logged_at = error, now
             self._log.warn("Envoy has rejected an answer: {error}", error=on_one_line(error))
 
 

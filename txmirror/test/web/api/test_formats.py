@@ -189,6 +189,19 @@ class EnvoyTests(FormatTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, log)
         for message in ("bad\nendpoint", "bad\nendpoint", "worse" * 1000, None):
             self.discover("web", error_detail={"code": 3, "message": message})
+            self.world.pass_time(10.0)
         lines = [line for line in log.lines if "Envoy" in line]
         self.assertEqual(lines[0], r"Envoy has rejected an answer: bad\nendpoint")
         self.assertEqual([len(line) < 600 for line in lines], [True] * 3)
+
+    def test_many_rejected(self) -> None:
+        """Whoever sends ever other errors does not fill the log."""
+        log = Log()
+        globalLogPublisher.addObserver(log)
+        self.addCleanup(globalLogPublisher.removeObserver, log)
+        for number in range(50):
+            self.discover("web", error_detail={"message": f"error {number}"})
+        self.assertEqual(len(log.about("Envoy has rejected")), 1)
+        self.world.pass_time(10.0)
+        self.discover("web", error_detail={"message": "error 49"})
+        self.assertEqual(len(log.about("Envoy has rejected an answer: error 49")), 1)
