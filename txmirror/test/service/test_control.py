@@ -13,8 +13,9 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionLost
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import AccumulatingProtocol, StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -159,6 +160,9 @@ class ChangeTests(ControlTestCase):
             status, answer = self.request(daemon, "PUT", "/v1/daemon/maintenance/web", body)
             self.assertEqual((status, len(answer["errors"])), (400, 1), body)
         self.assertEqual(self.request(daemon, "PUT", "/v1/daemon/maintenance/db", {"reason": "x"})[0], 404)
+        # The name that stands for the host is not one of a service.
+        self.assertEqual(self.request(daemon, "PUT", "/v1/daemon/maintenance/*", {"reason": "x"})[0], 404)
+        self.assertEqual(self.request(daemon, "DELETE", "/v1/daemon/maintenance/*")[0], 404)
         self.assertEqual(list(self.registered()), ["web"])
 
     def test_drain(self) -> None:
@@ -255,6 +259,17 @@ class SocketTests(TestCase):
         """Only this user may use it."""
         self.control()
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    async def test_changes(self) -> None:
+        """Everybody who may connect may change, with any Host."""
+        self.control()
+        closed: Deferred[None] = Deferred()
+        client: Any = AccumulatingProtocol()
+        client.closedDeferred = closed
+        await connectProtocol(UNIXClientEndpoint(self.reactor, str(self.path)), client)
+        client.transport.write(b"DELETE /v1/daemon/maintenance HTTP/1.0\r\nHost: a.example\r\n\r\n")
+        await closed
+        self.assertIn(b" 200 ", client.data.partition(b"\r\n")[0])
 
     def test_group(self) -> None:
         """Or the members of a group."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from txmirror.checks import Status
 from txmirror.client import ZooKeeperClient
 from txmirror.dns import service as dns_service
-from txmirror.service import Daemon, make_root
+from txmirror.service import Daemon, event_states, make_root
 from txmirror.service.event_states import EventStates, _is_same_connection
 from txmirror.test.dns.case import ask, decode, show
 from txmirror.test.service.case import DaemonTestCase, service
@@ -285,6 +285,11 @@ class StateTests(ReadersTestCase):
         self.lose_all()
         self.reactor.pass_time(2)
         self.assertEqual(daemon.readers.web.streams, 0)
+        # Nobody reads the states any longer: they are not made.
+        described: list[object] = []
+        self.patch(event_states, "describe_daemon", described.append)
+        self.reactor.pass_time(5)
+        self.assertEqual(described, [])
 
     def test_idle(self) -> None:
         """While nothing of interest changes, a stream gets comments only, whatever others ask for, and however ZooKeeper answers pings."""

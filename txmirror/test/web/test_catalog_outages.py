@@ -19,6 +19,10 @@ class OutageTests(CatalogTestCase):
         """Without a connection the last known state is shown, with its age. Then it is current again."""
         self.assertEqual((self.catalog.stale, self.catalog.age), (False, 0.0))
         index = self.catalog.index
+        current: list[bool] = []
+        self.catalog.watch_state(
+            "current", lambda: current.append(self.catalog.stale or "e:1" in self.catalog.services["web"].entries)
+        )
         self.world.disconnect(self.mirror)
         self.make("web", "e:1")
         self.world.pass_time(10.0)
@@ -29,6 +33,8 @@ class OutageTests(CatalogTestCase):
         self.world.pass_time(12.0)
         self.assertEqual((self.catalog.stale, self.catalog.age), (False, 0.0))
         self.assertEqual(max(self.catalog.services["web"].entries), "e:1")
+        # Everything is shown before it counts as current.
+        self.assertEqual(set(current), {True})
         self.assertEqual(self.applied(), self.show())
 
     def test_from_the_beginning(self) -> None:

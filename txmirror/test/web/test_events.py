@@ -9,6 +9,7 @@ from txmirror.test.web.exchange import begin
 from txmirror.test.web.sse import EventClient
 from txmirror.web import make_application
 from txmirror.web.events import EventLog, EventStreams
+from txmirror.web.events import streams as streams_module
 from txmirror.web.instances import instance_to_json
 
 
@@ -129,6 +130,25 @@ class EventTests(EventTestCase):
         self.log.set_state("daemon", {"a": 2})
         self.pass_on()
         self.assertEqual((client.events, client.states["daemon"]), (["state"], {"a": 2}))
+
+    def test_paced(self) -> None:
+        """The first change is sent at once. With many streams, the next ones wait together for the next round."""
+        self.patch(streams_module, "_PAUSE_OF_EACH", 2.5)
+        self.make("web", "a:1")
+        first, second = self.client(), self.client()
+        # The rounds of the beginning are over.
+        self.world.pass_time(12.0)
+        self.make("web", "b:1")
+        self.pass_on()
+        self.assert_equal()
+        self.make("web", "c:1")
+        self.make("web", "d:1")
+        self.pass_on()
+        self.assertEqual(sorted(first.services["web"]), ["a:1", "b:1"])
+        self.world.pass_time(5.0)
+        self.pass_on()
+        self.assertEqual(sorted(second.services["web"]), ["a:1", "b:1", "c:1", "d:1"])
+        self.assert_equal()
 
     def test_invalid_state(self) -> None:
         """A state that is no JSON is refused, and not sent."""

@@ -290,8 +290,13 @@ class Catalog:
             self._batch.start(0)
             return
         self._flushed = self.reactor.seconds()
+        following.note_shown()
+        self._note_state(following)
+
+    def _note_state(self, following: Following) -> None:
         known, reason = self._known or following.known, following.reason
-        if (known, reason) != (self._known, self._reason):
+        # A watcher may have closed the catalog.
+        if not self._closed and (known, reason) != (self._known, self._reason):
             self._known, self._reason = known, reason
             self._state_observers.notify(None)
             if known:

@@ -52,6 +52,8 @@ class Following:
         self._connection_changed = connection_changed
         self._ready = self._ended = False
         self._lost_since: float | None = None
+        #: True from the moment at which the tree is current again until its changes were shown.
+        self._settling = False
         self._to_begin: deque[ServiceList] = deque()
         self._long: ServiceList | None = None
         self._next = Timer(mirror.reactor, self._begin_lists)
@@ -80,6 +82,13 @@ class Following:
         """Return the names of the services that are gone since the last call."""
         gone, self.gone = list(self.gone), {}
         return gone
+
+    def note_shown(self) -> None:
+        """Note that all changes so far were shown: after a lost connection, everything is current then."""
+        if self._settling:
+            self._settling = False
+            self._lost_since = None
+            self._connection_changed(False)
 
     def end(self) -> None:
         """Follow nothing any longer."""
@@ -110,10 +119,16 @@ class Following:
         kind = change.kind
         if kind in (ChangeKind.STALE, ChangeKind.SETTLED):
             lost = kind is ChangeKind.STALE
-            self._lost_since = self.tree.stale_since if lost else None
+            self._settling = not lost
+            if lost and self._lost_since is None:
+                self._lost_since = self.tree.stale_since
             for each in list(self.lists.values()):
                 each.dispatch(change)
-            self._connection_changed(lost)
+            if lost:
+                self._connection_changed(True)
+            else:
+                # The changes of the outage are shown first.
+                self._changed()
         else:
             self._dispatch(change)
 
