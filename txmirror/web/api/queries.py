@@ -13,9 +13,6 @@ from txmirror.types import InstanceStatus
 from txmirror.web.calls import Call, InvalidRequest, quoted
 from txmirror.web.catalog import Entry
 
-#: The keys that choose instances, and those that ask to wait.
-SELECTION: Final = ("passing", "status", "zone", "label.", "data.")
-WAIT: Final = ("index", "wait")
 #: The default time to wait, and the longest, in seconds.
 DEFAULT_WAIT: Final = 300.0
 LONGEST_WAIT: Final = 600.0
