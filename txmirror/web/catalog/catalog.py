@@ -55,7 +55,6 @@ class Catalog:
     """
 
     # It has more than 25 methods and more than 12 attributes: half of the methods are for readers of another kind each.
-
     _log = Logger()
 
     def __init__(self, mirror: Mirror, root: str, *, hold_for: float = 30.0, most_waiting: int = 1_000) -> None:
@@ -295,7 +294,6 @@ class Catalog:
 
     def _note_state(self, following: Following) -> None:
         known, reason = self._known or following.known, following.reason
-        # A watcher may have closed the catalog.
         if not self._closed and (known, reason) != (self._known, self._reason):
             self._known, self._reason = known, reason
             self._state_observers.notify(None)
