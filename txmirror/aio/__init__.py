@@ -8,6 +8,7 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import Transaction, ZooKeeperClient
 from txmirror.aio.discovery import ServiceProvider
 from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
+from txmirror.aio.partitioner import Partitioner
 from txmirror.aio.queues import Counter, LockingQueue, Queue, SharedValue, TakenEntry
 from txmirror.aio.recipes import Election, Lock, MultiLock, ReadLock, Semaphore, WriteLock
 from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
@@ -29,6 +30,7 @@ __all__ = [
     "Mirror",
     "MultiLock",
     "Node",
+    "Partitioner",
     "Party",
     "Queue",
     "ReadLock",

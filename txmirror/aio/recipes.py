@@ -308,13 +308,13 @@ class Election(Wrapper[deferring.Election]):
             raise TypeError(f"only a function can lead, not {job!r:.60}")
         loop = self._check_loop()
         context = contextvars.copy_context()
-        return Call(self.wrapped.run(lambda: context.run(_begin, job)), loop)
+        return Call(self.wrapped.run(lambda: context.run(begin_task, job)), loop)
 
     stop = awaitable(deferring.Election.stop)
     contenders = awaitable(deferring.Election.contenders)
 
 
-def _begin(function: Callable[[], Awaitable[_T]]) -> Deferred[_T]:
+def begin_task(function: Callable[[], Awaitable[_T]]) -> Deferred[_T]:
     """Run a function as a task. Cancelling the Deferred cancels the task, and waits for its end."""
     return Deferred.fromFuture(asyncio.ensure_future(function())).addErrback(_cancelled)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Hashable, Sequence
 from random import Random
@@ -13,19 +12,17 @@ from zope.interface import implementer
 
 from txmirror.discovery.strategies import RoundRobin, weight_of
 from txmirror.interfaces import IStrategy
+from txmirror.rendezvous import hash_bytes, hash_text, mix
 from txmirror.types import Instance
 
 #: The most keys whose instance is remembered.
 _MOST_KEYS: Final = 65_536
 #: The most instances that came and are remembered for keys that were not compared with them.
 _MOST_NEW: Final = 1_024
-_MASK: Final = 2**64 - 1
 #: The numbers that are compared have as many bits as a float has exactly, and one less.
 _RANGE: Final = 2**52
 #: The types of keys that are written in the same way by every process.
 _STABLE_TYPES: Final = frozenset((str, bytes, int, bool, float, type(None)))
-#: Odd numbers of 64 bits, to mix the bits of a product: those of splitmix64.
-_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 @attrs.define(eq=False)
@@ -39,7 +36,7 @@ class _Candidate:
 
     def score(self, key: int) -> float:
         """Return its score for a hashed key: the weighted rendezvous hashing of Schindelhauer and Schomaker."""
-        return _weigh(_mix(self.number ^ key), self.weight)
+        return _weigh(mix(self.number ^ key), self.weight)
 
 
 class Ranking:
@@ -70,7 +67,7 @@ class Ranking:
             if candidate is None or candidate.weight != weight:
                 if candidate is not None:
                     candidate.gone = True
-                candidate = _Candidate(each, _hash(each.name.encode(errors="surrogatepass")), weight)
+                candidate = _Candidate(each, hash_text(each.name), weight)
                 came.append(candidate)
             candidate.instance = each
             self._by_name[each.name] = candidate
@@ -103,7 +100,7 @@ class Ranking:
 
     def _find(self, key: int) -> _Candidate:
         """Compare all."""
-        mixed = [_mix(each ^ key) for each in self._numbers]
+        mixed = [mix(each ^ key) for each in self._numbers]
         if self._equal_weights:
             # The order of the scores is that of the numbers.
             return self._candidates[mixed.index(max(mixed))]
@@ -148,26 +145,16 @@ def hash_key(key: Hashable) -> int:
     :raises TypeError: the key is no text, bytes or number, and no tuple of them; the message quotes it.
     """
     if type(key) is str:
-        return _hash(key.encode(errors="surrogatepass"))
+        return hash_text(key)
     if not _is_stable(key):
         raise TypeError(f"the key is {key!r:.60}: not a text, bytes or a number, and not a tuple of them")
-    return _hash(b"\0" + ascii(key).encode())
+    return hash_bytes(b"\0" + ascii(key).encode())
 
 
 def _is_stable(key: object) -> bool:
     if type(key) is tuple:
         return all(map(_is_stable, key))
     return type(key) in _STABLE_TYPES
-
-
-def _hash(data: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-
-def _mix(number: int) -> int:
-    """Return a number of 52 bits, all of which depend on all bits of another of 64."""
-    product = number * _FIRST & _MASK
-    return ((product ^ product >> 31) * _SECOND & _MASK) >> 12
 
 
 def _weigh(number: int, weight: int) -> float:

@@ -11,9 +11,11 @@ from txmirror.recipes.lock import Lock, ReadLock, WriteLock
 from txmirror.recipes.locking_queue import LockingQueue
 from txmirror.recipes.members import Members
 from txmirror.recipes.multi_lock import MultiLock
+from txmirror.recipes.partitioner import Partitioner
 from txmirror.recipes.party import Party
 from txmirror.recipes.queue import Queue
 from txmirror.recipes.semaphore import Semaphore
+from txmirror.recipes.share import Share
 from txmirror.recipes.shared_value import SharedValue, VersionedValue
 from txmirror.recipes.taken_entry import TakenEntry
 
@@ -27,10 +29,12 @@ __all__ = [
     "LockingQueue",
     "Members",
     "MultiLock",
+    "Partitioner",
     "Party",
     "Queue",
     "ReadLock",
     "Semaphore",
+    "Share",
     "SharedValue",
     "TakenEntry",
     "VersionedValue",

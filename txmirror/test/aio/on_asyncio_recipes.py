@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 
 from txmirror import aio
+from txmirror.recipes import Share
 from txmirror.test.aio.case import ServerCase, turns
 
 _variable: contextvars.ContextVar[str] = contextvars.ContextVar("_variable", default="")
@@ -327,6 +328,43 @@ class OthersTests(ServerCase):
                 self.assertEqual(await value.update(lambda data: data + b"2"), b"12")
                 self.assertTrue(await value.try_set(b"3", await value.get_versioned()))
                 self.assertEqual(await value.get(), b"3")
+
+        self.on_loop(main)
+
+    def test_partitioner(self) -> None:
+        """Two members share items; the task for an item is cancelled, and has ended before the other has the item."""
+
+        async def main() -> None:
+            working: dict[str, str] = {}
+
+            async with aio.Mirror(self.server.address) as one, aio.ZooKeeperClient(self.server.address) as other:
+
+                def member(client: aio.Mirror | aio.ZooKeeperClient, name: str) -> aio.Partitioner:
+                    async def work(share: Share) -> None:
+                        self.assertNotIn(share.item, working)
+                        working[share.item] = name
+                        try:
+                            await asyncio.Event().wait()
+                        finally:
+                            await asyncio.sleep(0.01)
+                            del working[share.item]
+
+                    return aio.Partitioner(client, "/shared", list("uvwxyz"), work, name=name, delay=0.05)
+
+                async with member(one, "a") as first:
+                    changes = first.changes()
+                    async for shares in changes:
+                        if len(shares) == 6:
+                            break
+                    async with member(other, "b") as second:
+                        while len(second.shares) + len(first.shares) < 6 or not second.shares:
+                            await asyncio.sleep(0.01)
+                        self.assertEqual(set(working), set("uvwxyz"))
+                        self.assertEqual({item for item in working if working[item] == "b"}, second.shares)
+                self.assertEqual(working, {})
+                with self.assertRaises(StopAsyncIteration):
+                    while True:
+                        await changes.__anext__()
 
         self.on_loop(main)
 

@@ -38,6 +38,7 @@ _WRAPPED: dict[Any, Any] = {
     aio.TakenEntry: recipes.TakenEntry,
     aio.Counter: recipes.Counter,
     aio.SharedValue: recipes.SharedValue,
+    aio.Partitioner: recipes.Partitioner,
     aio.Barrier: recipes.Barrier,
     aio.DoubleBarrier: recipes.DoubleBarrier,
     aio.Party: recipes.Party,

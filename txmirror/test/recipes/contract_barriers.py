@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import gatherResults
+from typing import Any
 
-from txmirror.recipes import Barrier, DoubleBarrier, Members, Party
+from twisted.internet.defer import Deferred, gatherResults
+
+from txmirror.recipes import Barrier, DoubleBarrier, Members, Partitioner, Party, Share
 from txmirror.test.client.contract import run
 from txmirror.test.recipes.contract import RecipesCase
 
@@ -94,3 +96,41 @@ class BarriersContract(RecipesCase):
         self.assertEqual(await self.within(theirs.members()), {"theirs": b"2"})
         self.assertEqual(await self.within(other_party.length()), 0)
         await self.within(theirs.leave())
+
+    @run
+    async def test_partitioner(self) -> None:
+        """Two members share a set, each item is one's at a time, also after one was disconnected, and after one has left."""
+        await self.begin()
+        items = [f"item {number}" for number in range(8)]
+        working: dict[str, str] = {}
+
+        def member(client: Any, name: str) -> Partitioner:
+            async def work(share: Share) -> None:
+                self.assertNotIn(share.item, working)
+                working[share.item] = name
+                try:
+                    await Deferred()
+                finally:
+                    del working[share.item]
+
+            return Partitioner(client, self.path, items, work, name=name, delay=0.1)
+
+        members = [member(self.client, "a"), member(self.other, "b")]
+
+        async def until_shared(*sharing: Partitioner) -> None:
+            while sorted(item for each in sharing for item in each.shares) != sorted(items):
+                await self.pause(0.05)
+            self.assertTrue(all(each.shares for each in sharing))
+
+        await self.within(members[0].start())
+        await self.within(Deferred.fromCoroutine(until_shared(members[0])), 10)
+        await self.within(members[1].start())
+        while not members[1].shares:
+            await self.pause(0.05)
+        await self.within(Deferred.fromCoroutine(until_shared(*members)), 10)
+        await self.interrupt()
+        await self.within(Deferred.fromCoroutine(until_shared(*members)), 10)
+        await self.within(members[0].stop())
+        await self.within(Deferred.fromCoroutine(until_shared(members[1])), 10)
+        await self.within(members[1].stop())
+        self.assertEqual(working, {})
