@@ -15,6 +15,8 @@ from txmirror.testing.storm.holders import Claim
 from txmirror.testing.storm.parts import TIMEOUTS, Pending, Scene
 
 LOCK = "/locks/one"
+#: A lock that contenders of others share.
+SHARED = "/locks/shared"
 _SEMAPHORE = "/locks/two"
 _ELECTION = "/locks/three"
 _LEASES = 2
@@ -26,18 +28,22 @@ class ContenderPart:
     :param scene: the world.
     :param name: its name in the log.
     :param random: chooses the kind of lock.
+    :param style: the style of the lock; None lets ``random`` choose a kind of lock of our own.
     """
 
-    def __init__(self, scene: Scene, name: str, random: Random) -> None:
+    def __init__(self, scene: Scene, name: str, random: Random, style: str | None = None) -> None:
         self.name = name
         self._scene = scene
         self._client = scene.world.client(scene.servers(), session_timeout=random.choice(TIMEOUTS), connect=False)
         self._pending = Pending(scene, name)
-        kind = random.choice((Lock, Lock, ReadLock, Semaphore, Semaphore))
+        kind = Lock if style else random.choice((Lock, Lock, ReadLock, Semaphore, Semaphore))
         self._lock: Lock | Semaphore
         if kind is Semaphore:
             self._capacity = _LEASES
             self._lock = Semaphore(self._client, _SEMAPHORE, leases=_LEASES, name=name, reactor=scene.world.reactor)
+        elif style:
+            self._capacity = 1
+            self._lock = Lock(self._client, SHARED, name=name, style=style, reactor=scene.world.reactor)
         else:
             self._capacity = 1
             self._lock = kind(self._client, LOCK, name=name, reactor=scene.world.reactor)

@@ -1,29 +1,36 @@
-"""The program of the command line: all that txmirror has, in one world."""
+"""The programs of the command line: all that txmirror has, in two worlds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from random import Random
 
 from twisted.internet.defer import Deferred
 
 from txmirror.mirror import recovery, watched_reads
 from txmirror.testing.history import judge
+from txmirror.testing.storm.barriers import BarrierPart, RendezvousPart
 from txmirror.testing.storm.clients import ClientPart
 from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
 from txmirror.testing.storm.counting import CountingPart
 from txmirror.testing.storm.entropy import Replacement
+from txmirror.testing.storm.foreign import ForeignPart
 from txmirror.testing.storm.hiding import HiderPart
 from txmirror.testing.storm.journal import Journal
+from txmirror.testing.storm.members import MemberPart
 from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
 from txmirror.testing.storm.queues import QueuePart
 from txmirror.testing.storm.registries import RegistryPart
+from txmirror.testing.storm.several import SeveralPart
+from txmirror.testing.storm.taking import TakingPart
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
 
 _VERSIONS = ("3.8", "3.9", "3.4", "keeper")
-_KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
+Kinds = Mapping[str, tuple[Callable[[Scene, str, Random], Part], int]]
+ALL: Kinds = {
     "client": (ClientPart, 2),
     "mirror": (MirrorPart, 2),
     "contender": (ContenderPart, 4),
@@ -32,6 +39,16 @@ _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
     "hider": (HiderPart, 1),
     "queue": (QueuePart, 2),
     "counter": (CountingPart, 2),
+}
+#: The kinds of the second program: the recipes that are not in the first, and locks beside those of others.
+RECIPES: Kinds = {
+    "taking": (TakingPart, 3),
+    "barrier": (BarrierPart, 2),
+    "rendezvous": (RendezvousPart, 3),
+    "member": (MemberPart, 3),
+    "several": (SeveralPart, 3),
+    "style": (partial(ContenderPart, style="curator-mutex"), 2),
+    "foreign": (ForeignPart, 2),
 }
 #: The kinds that are not in all storms, with their shares: others check less where they are.
 _SOME = {"hider": 0.25}
@@ -58,23 +75,25 @@ class Everything:
     :param world: the world.
     :param journal: the log.
     :param random: chooses the parts.
+    :param kinds: the kinds of parts, with the number of each.
     """
 
-    def __init__(self, world: World, journal: Journal, random: Random) -> None:
+    def __init__(self, world: World, journal: Journal, random: Random, kinds: Kinds = ALL) -> None:
+        self._kinds = kinds
         self._scene = Scene(world, journal, Truth(world.server._state, journal.recorder.reset))
         self._count = 0
         self._parts: list[tuple[str, Part]] = []
         self._closing: list[tuple[Part, Deferred[None]]] = []
         #: Some kinds of parts act more often than others.
-        self._weights = {kind: random.choice((1, 1, 6)) for kind in _KINDS}
-        for kind, (_, count) in _KINDS.items():
+        self._weights = {kind: random.choice((1, 1, 6)) for kind in kinds}
+        for kind, (_, count) in kinds.items():
             if random.random() < _SOME.get(kind, 1.0):
                 for _ in range(count):
                     self._add(kind, random)
 
     def _add(self, kind: str, random: Random) -> None:
         self._count += 1
-        make, _ = _KINDS[kind]
+        make, _ = self._kinds[kind]
         self._parts.append((kind, make(self._scene, f"{kind}{self._count}", random)))
 
     def act(self, random: Random) -> None:

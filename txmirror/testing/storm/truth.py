@@ -57,6 +57,11 @@ class _History:
         """Return the number of states that began after a zxid, up to another."""
         return bisect_right(self._zxids, until) - bisect_right(self._zxids, since)
 
+    def backwards(self, until: int = FOREVER) -> Iterator[tuple[int, Any]]:
+        """Yield the states up to a zxid, each with the zxid of its begin, the last one first."""
+        for index in range(bisect_right(self._zxids, until) - 1, -1, -1):
+            yield self._zxids[index], self._states[index]
+
     def pairs(self, since: int, until: int) -> Iterator[tuple[Any, Any]]:
         """Yield these states, each with the one before it."""
         for index in range(bisect_right(self._zxids, since), bisect_right(self._zxids, until)):
@@ -158,6 +163,21 @@ class Truth:
     def children_changed(self, path: str, since: int, until: int = FOREVER) -> bool:
         """Return whether the children of a node were created or deleted, or the node itself, likewise."""
         return self._children_of(path).changed(since, until)
+
+    def was_absent(self, path: str, since: int) -> bool:
+        """Return whether there was a moment without a node since a zxid."""
+        for zxid, shown in self._nodes_of(path).backwards():
+            if shown is None:
+                return True
+            if zxid <= since:
+                break
+        return False
+
+    def children_backwards(self, path: str) -> Iterator[tuple[int, tuple[str, ...] | None]]:
+        """Yield the names of the children of a path, each with the zxid of the change, the last one first; None if there was no
+        node.
+        """
+        return self._children_of(path).backwards()
 
     def count_changes(self, path: str, since: int, until: int) -> int:
         """Return how often a node was created, deleted or changed after a zxid, up to another."""
