@@ -24,6 +24,7 @@ from txmirror.mirror.read_queue import PendingRead
 from txmirror.mirror.refresher import Refresher
 from txmirror.mirror.retries import Retries
 from txmirror.mirror.store import PARTS
+from txmirror.recipes import MultiLock, double_barrier
 from txmirror.recipes.marked_writes import MarkedWrites
 from txmirror.registry.keeper import Keeper
 from txmirror.registry.outcomes import RegistrationState
@@ -157,6 +158,22 @@ def mark_not_read(patch: Patch) -> None:
     patch(MarkedWrites, "commit", retrying)
 
 
+def entered_early(patch: Patch) -> None:
+    """A participant of a double barrier opens it when there is one less than enough."""
+    participants: Any = double_barrier._participants
+    patch(double_barrier, "_participants", lambda names: [*participants(names), *participants(names)[:1]])
+
+
+def locks_not_given_up(patch: Patch) -> None:
+    """Several locks that cannot be had together stay as they are."""
+    patch(MultiLock, "_give_up", lambda self: None)
+
+
+#: Each bug of the recipes in the second program, with the number of seeds, likewise.
+PLANTED_RECIPES: dict[Callable[[Patch], None], int] = {
+    entered_early: 5,
+    locks_not_given_up: 5,
+}
 #: Each bug, with the number of seeds within which a storm of 100 steps must find it.
 PLANTED: dict[Callable[[Patch], None], int] = {
     watch_not_rearmed: 20,

@@ -14,7 +14,9 @@ from txmirror.recipes import Lock, MultiLock
 from txmirror.testing.storm.holders import Claim
 from txmirror.testing.storm.parts import TIMEOUTS, Pending, Scene
 
+#: Each two programs have a lock in common.
 _PATHS = ("/several/a", "/several/b", "/several/c")
+_ALL = "/several"
 
 
 class SeveralPart:
@@ -37,7 +39,9 @@ class SeveralPart:
         ]
         self._multi = MultiLock(locks, reactor=reactor)
         self._claims = [Claim(name, lock.path, partial(getattr, lock, "held")) for lock in self._multi.locks]
-        for claim in self._claims:
+        #: All together, to see whether somebody has what he wants.
+        self._all = Claim(name, _ALL, lambda: self._multi.held)
+        for claim in (*self._claims, self._all):
             scene.holders.add(claim)
         self._acquiring: Deferred[bool] | None = None
         self._inside = False
@@ -109,11 +113,11 @@ class SeveralPart:
         if self._acquiring is not None:
             # One after another: the first ones are held, and the last one waits.
             self._scene.check(own == sorted(own, reverse=True) and max(own) == 1, f"{self.name}: has {own} nodes")
-            held = any(self._scene.holders.any_held(claim.path) for claim in self._claims)
-            self._scene.check(held, f"{self.name}: waits for {self._multi!r}, and nobody holds any of them")
-            first = next((claim for claim in self._claims if not claim.held()), None)
-            free = first is None or not self._scene.holders.any_held(first.path)
-            self._scene.check(not free, f"{self.name}: waits, and nobody holds {first and first.path}")
+            first = next((claim.path for claim in self._claims if not claim.held()), _ALL)
+            self._scene.check(
+                self._scene.holders.any_held(first), f"{self.name}: waits for {first}, which nobody holds"
+            )
+            self._scene.check(self._scene.holders.any_held(_ALL), f"{self.name}: waits, and nobody has all")
         else:
             self._pending.check_none("all has settled")
             expected = int(self._inside)
@@ -128,7 +132,7 @@ class SeveralPart:
         return self._client.close().addCallback(self._closed)
 
     def _closed(self, _: None) -> None:
-        for claim in self._claims:
+        for claim in (*self._claims, self._all):
             self._scene.holders.remove(claim)
 
     def check_closed(self) -> None:
