@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorTime
 
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror.changes import Value
 from txmirror.mirror.interest import FollowedBranch
 from txmirror.mirror.record import Record
 from txmirror.mirror.refresher import Refresher
+from txmirror.mirror.refusal_log import RefusalLog
 from txmirror.mirror.retries import Retries
 from txmirror.mirror.store import DATA, NAMES, PartState, Store
 from txmirror.types import ZnodeStat
@@ -66,13 +67,13 @@ class Answers:
     """Hands each reply to the record and the branches of its node, and moves the node's marks.
 
     :param cache: the cache.
+    :param reactor: measures the time.
     """
 
-    _log = Logger()
-
-    def __init__(self, cache: AnsweredCache) -> None:
+    def __init__(self, cache: AnsweredCache, reactor: IReactorTime) -> None:
         self._cache = cache
         self._store = cache.store
+        self._refusals = RefusalLog(reactor)
         self._retries = cache.retries
         self._records = cache.records
         self._branches = cache.branches
@@ -152,7 +153,7 @@ class Answers:
         record = self._cache.records.get(path)
         hidden = [branch.refused(part, path, error) for branch in branches]
         if any(hidden) or record is not None:
-            self._log.warn("{path} cannot be read: {reason}. Retrying.", path=path, reason=str(error))
+            self._refusals.refused(path, error)
         self._retries.later(path)
         self._fail(record, part, error)
         if part == DATA and path in self._store.maybe_absent and self._store.state(NAMES, path) is PartState.STALE:

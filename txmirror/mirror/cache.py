@@ -71,7 +71,7 @@ class Cache:
         self._client = client
         self._abilities: IServerAbilities | None = IServerAbilities(client, None)
         self.refresher = Refresher(
-            feed, IBatchedReads(client, None), reactor, self.store, Answers(self), self._may_batch
+            feed, IBatchedReads(client, None), reactor, self.store, Answers(self, reactor), self._may_batch
         )
         self._troubles: set[type[BaseException]] = set()
 

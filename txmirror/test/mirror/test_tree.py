@@ -590,6 +590,20 @@ class HoleTests(TreeTestCase):
         self.world.change("/s/b", b"new")
         self.assertEqual(tree["/s/b"][0], b"new")
 
+    def test_many_logged(self) -> None:
+        """Thousands of nodes that may not be read are some lines in the log, and one for all others."""
+        for number in range(50):
+            self.done(self.other.create(f"/s/many{number}", b"", CREATOR_ALL_ACL))
+        tree, _ = self.follow()
+        self.assertEqual(len(tree.unreadable), 51)
+        self.assertEqual(len([line for line in self.log_lines() if "cannot be read: " in line]), 20)
+        self.assertEqual(len([line for line in self.log_lines() if "More than 20 nodes cannot be read" in line]), 1)
+        self.pass_time(60.0)
+        self.done(self.other.create("/t", b"", CREATOR_ALL_ACL))
+        self.mirror.get("/t").value().addErrback(lambda _: None)
+        self.settle()
+        self.assertEqual(len([line for line in self.log_lines() if "/t cannot be read: " in line]), 1)
+
     def test_allowed(self) -> None:
         """Tried again when there is another identity, the hole is filled."""
         tree, witness = self.follow()
