@@ -116,7 +116,6 @@ class KeptNode:
                     raise
             finally:
                 self.present = False
-                discard(watch)
             if not expired and self._place.reactor.seconds() - since < _SOON:
                 await self._pause()
             else:

@@ -210,6 +210,10 @@ class Partitioner:
             try:
                 self._wanted = await self._share(names)
                 await self._apply()
+            except BaseException:
+                discard(watch)
+                raise
+            try:
                 await watch
             except SessionExpiredException:
                 # It fails at once if there will be no session any more.
@@ -217,8 +221,6 @@ class Partitioner:
             except ZooServerProblem as error:
                 if error.session_over:
                     raise
-            finally:
-                discard(watch)
 
     async def _share(self, names: Sequence[str]) -> frozenset[str]:
         """Return our share of the items among these members; nothing if we are none of them."""

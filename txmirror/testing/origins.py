@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror, Tree
-from txmirror.recipes import Election, Lock, Semaphore
+from txmirror.recipes import DoubleBarrier, Election, Lock, Members, MultiLock, Partitioner, Party, Semaphore
 from txmirror.registry import Registration, ServiceRegistry
 
 
@@ -36,6 +36,11 @@ _LIVES: dict[type, _Life] = {
     Lock: _Life(("acquire",), ("release",)),
     Semaphore: _Life(("acquire",), ("release",)),
     Election: _Life(("run",), ("stop",)),
+    MultiLock: _Life(("acquire",), ("release",)),
+    DoubleBarrier: _Life(("enter",), ("leave",)),
+    Party: _Life(("join",), ("leave",)),
+    Members: _Life(("join",), ("leave",)),
+    Partitioner: _Life(("start",), ("stop",)),
 }
 
 #: The file and line of a program that made each object. Objects that the product has made are parts of others, and not noted.

@@ -14,7 +14,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror, Tree
-from txmirror.recipes import Election, Lock, ReadLock, Semaphore
+from txmirror.recipes import (
+    DoubleBarrier,
+    Election,
+    Lock,
+    Members,
+    MultiLock,
+    Partitioner,
+    Party,
+    ReadLock,
+    Semaphore,
+)
 from txmirror.registry import Registration, ServiceRegistry
 from txmirror.testing import World
 from txmirror.testing.origins import describe
@@ -147,6 +157,46 @@ class OpenTests(SynchronousTestCase):
             self.assertTrue(line.startswith(repr(held)), line)
             self.assertNotEqual(repr(held), repr(released))
         self.assertNotIn(repr(idle), lines[-1])
+
+    def test_members(self) -> None:
+        """Members, participants and those that share a set are named while they are that, and several locks while they are held."""
+        reactor = self.world.reactor
+        mirror = Mirror(self.world.connect_string, reactor=reactor)
+
+        def job(_: object) -> Deferred[None]:
+            return Deferred()
+
+        makers: list[Any] = [
+            lambda: (Party(mirror, "/party", reactor=reactor), here()),
+            lambda: (Members(mirror, "/members", f"name{len(self.kept)}", reactor=reactor), here()),
+            lambda: (DoubleBarrier(mirror, "/double", count=1, reactor=reactor), here()),
+            lambda: (MultiLock([Lock(mirror, "/one", reactor=reactor)], reactor=reactor), here()),
+            lambda: (Partitioner(mirror, "/sharing", ["one"], job, reactor=reactor, delay=0.0), here()),
+        ]
+        names = [("join", "leave"), ("join", "leave"), ("enter", "leave"), ("acquire", "release"), ("start", "stop")]
+        expected = []
+        for make, (begin, end) in zip(makers, names, strict=True):
+            ended, _ = make()
+            self.world.result(getattr(ended, begin)())
+            self.world.settle()
+            self.world.result(getattr(ended, end)())
+            left, place = make()
+            self.kept += [ended, left]
+            self.world.result(getattr(left, begin)())
+            expected.append((left, place))
+        self.world.settle()
+        lines = self.complaint()
+        found = {
+            place: [
+                line
+                for line in lines
+                if line.endswith(f", made at {place}") and line.startswith(f"<{type(left).__name__}")
+            ]
+            for left, place in expected
+        }
+        self.assertEqual(
+            {place: len(each) for place, each in found.items()}, {place: 1 for _, place in expected}, lines
+        )
 
     def test_never_used(self) -> None:
         """Objects that were made and never opened are not named, nor is a registry that was stopped and has no mirror."""
