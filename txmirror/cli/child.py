@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
@@ -55,18 +56,32 @@ class Child(ProcessProtocol):
         self.asked_to_end: int | None = None
         self.ended: Deferred[int] = Deferred()
 
-    def start(self, more: Mapping[str, str] | None = None) -> None:
+    def start(self, more: Mapping[str, str] | None = None, *, stdin: bytes | None = None) -> None:
         """Start the process.
 
         :param more: variables to add to our environment.
+        :param stdin: the contents of a file that is its standard input; None for ours.
         :raises CommandError: the system refuses; the message contains the reason.
         """
+        if stdin is None:
+            self._spawn(more, 0)
+            return
+        # A file and no pipe: nobody has to write to a program that does not read.
+        try:
+            with TemporaryFile() as file:
+                file.write(stdin)
+                file.seek(0)
+                self._spawn(more, file.fileno())
+        except OSError as error:
+            raise CommandError(f"a temporary file cannot be written: {error.strerror}", Status.IO_ERROR) from None
+
+    def _spawn(self, more: Mapping[str, str] | None, stdin: int) -> None:
         # As bytes, because Twisted does not encode surrogate escapes.
         environment = {**os.environb, **{os.fsencode(name): os.fsencode(value) for name, value in (more or {}).items()}}
         arguments = [os.fsencode(each) for each in self._arguments]
         try:
             IReactorProcess(self._reactor).spawnProcess(
-                self, self._program, arguments, env=environment, childFDs={0: 0, 1: 1, 2: 2}
+                self, self._program, arguments, env=environment, childFDs={0: stdin, 1: 1, 2: 2}
             )
         except OSError as error:
             raise CommandError(f"{self._program!r} cannot be run: {error.strerror}", Status.NOT_RUNNABLE) from None

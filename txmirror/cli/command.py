@@ -12,7 +12,7 @@ import click
 from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import installed, locking, operating, reading, registering, watching, writing
+from txmirror.cli import coordinating, installed, locking, operating, reading, registering, watching, writing
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.launch import abandon_output, launch
 from txmirror.cli.options import (
@@ -261,7 +261,7 @@ def _register(invocation: Invocation, path: str, data: dict[str, str], command: 
     return invocation.run(register)
 
 
-for _each in (*operating.COMMANDS, *installed.COMMANDS):
+for _each in (*coordinating.COMMANDS, *operating.COMMANDS, *installed.COMMANDS):
     txmirror.add_command(_each)
 
 
@@ -299,7 +299,8 @@ def main(
     except click.ClickException as error:
         text = error.format_message()
         if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None:
-            text = f"{error.ctx.info_name}: {text}"
+            # Without the program's name: "queue put".
+            text = f"{error.ctx.command_path.partition(' ')[2]}: {text}"
         click.echo(f"txmirror: {on_one_line(text)}", err=True)
         return Status.USAGE
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
@@ -61,6 +61,26 @@ class Console:
     def line(self, line: str) -> None:
         """Write one result."""
         self.lines((line,))
+
+    def data(self, data: bytes) -> bool:
+        """Write bytes as they are, and return whether that has succeeded. It does not call :attr:`broke`."""
+        out: BinaryIO | None = getattr(self._out, "buffer", None)
+        if out is None:
+            self.broken = Status.IO_ERROR
+            self.fail("the output cannot be written: it is closed")
+            return False
+        self.writing = True
+        try:
+            out.write(data)
+            out.flush()
+        except BrokenPipeError:
+            self.broken = Status.READER_GONE
+        except OSError as error:
+            self.broken = Status.IO_ERROR
+            self.fail(f"the output cannot be written: {error.strerror}")
+        finally:
+            self.writing = False
+        return self.broken is None
 
     def can_show(self, text: str) -> bool:
         """Return whether the encoding of the results has all of these characters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from txmirror import paths
 from txmirror.cli.child import Child
@@ -13,18 +13,15 @@ from txmirror.cli.formats import excerpt
 from txmirror.cli.nodes import owner
 from txmirror.cli.run import Outcome, Run
 from txmirror.cli.statuses import Status, status_of_signal
+from txmirror.cli.while_held import RELEASE_TIME, release, run_while_held
 from txmirror.errors import NoNodeException, ZooKeeperException
 from txmirror.printable import process_name
 from txmirror.recipes import Lock, Semaphore
 from txmirror.recipes.lock_style import KAZOO
 from txmirror.types import ZnodeStat
 
-#: The timeout of the release, in seconds. After it the end of the session frees the lock.
-_RELEASE = 2.0
 #: The most nodes that are read to find the holders of a lock, and the most holders that are named.
 _MOST_SEEN, _MOST_NAMED = 100, 3
-#: The program's environment variable for the fencing token.
-TOKEN = "TXMIRROR_TOKEN"  # noqa: S105 - it is no secret
 
 
 def lock(
@@ -121,9 +118,9 @@ async def _lock(run: Run, lock: Lock | Semaphore, child: Child, wait: float | No
     if not acquired:
         how = f"could not be acquired within {wait:g} s" if wait else "is held by another session"
         holders = Deferred.fromCoroutine(_holders(run, lock))
-        by = await holders.addTimeout(_RELEASE, run.reactor, lambda result, _: "")
+        by = await holders.addTimeout(RELEASE_TIME, run.reactor, lambda result, _: "")
         return Outcome(status=Status.TRY_LATER, errors=(f"{lock.path!r} {how}{by}",))
-    status, lost = await _run_while_held(
+    status, lost = await _run_and_release(
         run, lock, child, grace, lambda: run.console.fail(f"{lock.path!r} was lost: ending {child.name}")
     )
     return Outcome(status=Status.UNAVAILABLE if lost else status)
@@ -147,7 +144,7 @@ async def _elect(run: Run, election: Lock, make_child: Callable[[], Child], once
             return Outcome(status=Status.REFUSED, errors=(str(error),))
         run.console.say(f"elected: {election.path}")
         child = make_child()
-        status, lost = await _run_while_held(run, election, child, grace, report_loss)
+        status, lost = await _run_and_release(run, election, child, grace, report_loss)
         if not lost:
             return Outcome(status=status)
         if child.asked_to_end is not None:
@@ -156,29 +153,10 @@ async def _elect(run: Run, election: Lock, make_child: Callable[[], Child], once
             return Outcome(status=Status.UNAVAILABLE)
 
 
-async def _run_while_held(
+async def _run_and_release(
     run: Run, lock: Lock | Semaphore, child: Child, grace: float | None, report_loss: Callable[[], None]
 ) -> tuple[int, bool]:
-    """Run a program while a lock is held, and release the lock. Signals are forwarded to the program from now on.
-
-    :param report_loss: called when the lock is lost.
-    :returns: the program's status, and whether the lock was lost.
-    """
-    lost = False
-
-    def end(_: object) -> None:
-        nonlocal lost
-        lost = True
-        report_loss()
-        child.end(run.client.session_timeout / 3 if grace is None else grace)
-
     try:
-        child.start({TOKEN: str(lock.token)})
-        run.forward_signals(child.interrupt)
-        lock.lost.addCallback(end)
-        status = await child.ended
+        return await run_while_held(run, lock, child, grace, report_loss)
     finally:
-        # A failure was logged. Then the end of the session frees the lock.
-        with suppress(ZooKeeperException, CancelledError):
-            await lock.release().addTimeout(_RELEASE, run.reactor, lambda result, _: None)
-    return status, lost
+        await release(run, lock)

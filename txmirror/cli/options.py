@@ -17,6 +17,7 @@ from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
 from txmirror.durations import parse_seconds
 from txmirror.facts import add_fact
+from txmirror.printable import is_utf8
 from txmirror.recipes.lock_style import STYLES
 from txmirror.registry import CODECS
 from txmirror.wire import HARD_FRAME_LIMIT
@@ -191,9 +192,9 @@ def path_argument(default: str | None = None, *, root: bool = True) -> Callable[
     :param default: the default; None makes the argument required.
     :param root: whether PATH may be the root.
     """
-    return click.argument(
-        "path", required=default is None, default=default, callback=lambda _, __, value: check_path(value, root=root)
-    )
+    # For some versions of click a default of None is one.
+    settings: dict[str, Any] = {} if default is None else {"default": default}
+    return click.argument("path", callback=lambda _, __, value: check_path(value, root=root), **settings)
 
 
 def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[[_F], _F]:
@@ -245,10 +246,8 @@ session_timeout_option = click.option(
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    try:
-        (value or "").encode()
-    except UnicodeEncodeError:
-        raise click.BadParameter(f"{value!r} is not UTF-8", ctx, param) from None
+    if value is not None and not is_utf8(value):
+        raise click.BadParameter(f"{value!r} is not UTF-8", ctx, param)
     return value
 
 

@@ -20,6 +20,7 @@ class OutageLimit:
     :param give_up: called when the time is over, with whether there was a connection before.
     :param in_reach: called when there is a connection again that lasts, if the command outlives outages.
     :ivar outlived: whether the command outlives outages.
+    :ivar doubt: which effect of the command is unknown, if it is ended after a connection.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class OutageLimit:
         in_reach: Callable[[], object],
     ) -> None:
         self.outlived = False
+        self.doubt = ""
         self._client = client
         self._timeout = timeout
         self._in_reach = in_reach

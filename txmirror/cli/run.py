@@ -40,6 +40,8 @@ class Outcome:
     status: int = Status.DONE
     errors: Iterable[str] = ()
     """The error messages for parts that failed."""
+    data: bytes = b""
+    """Output that is written as it is, before the lines."""
 
 
 Program = Callable[["Run"], Deferred[Outcome]]
@@ -101,6 +103,10 @@ class Run:
         self._outages.outlive()
         self._log_forwarder.held = None
 
+    def note_doubt(self, text: str) -> None:
+        """From now on, add ``text`` to the message if ZooKeeper goes out of reach for too long: it says which effect is unknown."""
+        self._outages.doubt = text
+
     def forward_signals(self, function: Callable[[int], object] | None) -> None:
         """From now on, call ``function`` with a signal's number in place of cancelling the program; with None, cancel it again."""
         self._forward = function
@@ -129,6 +135,8 @@ class Run:
         try:
             outcome = await self._in_session(program)
             self.over = True
+            if outcome.data:
+                self.console.data(outcome.data)
             self.console.lines(outcome.lines)
             for error in outcome.errors:
                 self.console.fail(error)
@@ -203,6 +211,8 @@ class Run:
         seconds = f"{self._settings.timeout:g} s"
         if was_connected:
             text = f"{self.client.connect_string} was out of reach for {seconds}"
+            if self._outages.doubt:
+                text += f"; {self._outages.doubt}"
         else:
             text = f"no session with {self.client.connect_string} within {seconds}"
             if self._log_forwarder.held:

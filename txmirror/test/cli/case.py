@@ -28,6 +28,12 @@ class Stream(io.StringIO):
         super().__init__()
         self.flushed = 0
         self.error: OSError | None = None
+        self._bytes = Bytes(self)
+
+    @property
+    def buffer(self) -> Bytes:
+        """The stream for bytes."""
+        return self._bytes
 
     def write(self, text: str) -> int:
         if self.error is not None:
@@ -36,6 +42,23 @@ class Stream(io.StringIO):
 
     def flush(self) -> None:
         self.flushed = len(self.getvalue())
+
+
+class Bytes(io.BytesIO):
+    """The bytes that were written to a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self._stream = stream
+        self.flushed = b""
+
+    def write(self, data: Any) -> int:
+        if self._stream.error is not None:
+            raise self._stream.error
+        return super().write(data)
+
+    def flush(self) -> None:
+        self.flushed = self.getvalue()
 
 
 class Input(io.BytesIO):
@@ -85,6 +108,13 @@ class Command:
     def out(self) -> str:
         assert self._out.flushed == len(self._out.getvalue()), "not all is flushed"
         return self._out.getvalue()
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the output."""
+        written = self._out.buffer
+        assert written.flushed == written.getvalue(), "not all is flushed"
+        return written.getvalue()
 
     @property
     def err(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -15,13 +16,17 @@ from txmirror.testing import MemoryReactor
 
 
 class Process:
-    """A program that runs: the part of Twisted's process transport that is used here."""
+    """A program that runs: the part of Twisted's process transport that is used here.
+
+    :ivar stdin: the contents of its standard input; None if that is ours.
+    """
 
     def __init__(self, protocol: Any, arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> None:
         self.pid: int | None = 4711
         self.arguments = arguments
         self.environment = environment
         self.signals: list[str] = []
+        self.stdin: bytes | None = None
         self._protocol = protocol
         protocol.makeConnection(self)
 
@@ -64,10 +69,15 @@ class ProcessReactor(MemoryReactor):
         usePTY: Any = False,
         childFDs: Mapping[int, int | str] | None = None,
     ) -> IProcessTransport:
-        # It has our own streams.
-        assert childFDs == {0: 0, 1: 1, 2: 2}
+        # It has our own streams, or a file in place of the standard input.
+        assert childFDs is not None
+        source = childFDs[0]
+        assert childFDs == {0: source, 1: 1, 2: 2}
         if self.refuses is not None:
             raise self.refuses
         process = Process(processProtocol, [each for each in args if isinstance(each, bytes)], env or {})
+        if isinstance(source, int) and source != 0:
+            with os.fdopen(os.dup(source), "rb") as file:
+                process.stdin = file.read()
         self.processes.append(process)
         return cast(IProcessTransport, process)

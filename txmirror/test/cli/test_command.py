@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import click
 from click.shell_completion import BashComplete
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -64,7 +65,8 @@ class UsageTests(CommandLineTestCase):
     def test_arguments(self) -> None:
         self.assert_refused("get", "/a", "/b", says="/b")
         self.assert_refused("set", "/a", says="DATA")
-        self.assert_refused("create", says="PATH")
+        for name in ("create", "set", "delete", "lock", "elect", "register"):
+            self.assert_refused(name, says=f"{name}: Missing argument 'PATH'")
 
     def test_paths(self) -> None:
         for name in ("get", "ls", "tree", "watch", "services", "create", "delete"):
@@ -139,6 +141,24 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("elect", "/a", "--grace", "x", "--", "sh", says="'x'")
         self.assert_refused("elect", "/a", "--name", "a\udcff", "--", "sh", says=r"'a\udcff' is not UTF-8")
 
+    def test_queues(self) -> None:
+        self.assert_refused("queue", says="Missing command")
+        self.assert_refused("queue", "bogus", says="'bogus'")
+        for name in ("put", "get", "peek", "length"):
+            self.assert_refused("queue", name, says=f"queue {name}: Missing argument 'PATH'")
+            self.assert_refused("queue", name, "/", says="'/' always exists")
+            self.assert_refused("queue", name, "/a/../b", says="'/a/../b' is not a znode path")
+        for text in ("-1", "1000", "x"):
+            self.assert_refused("queue", "put", "/a", "1", "--priority", text, says=text)
+        self.assert_refused("queue", "get", "/a", "--wait", "x", says="'x'")
+        self.assert_refused("queue", "get", "/a", "--count", "-1", says="-1")
+        self.assert_refused(
+            "queue", "get", "/a", "--consume-with", "a 'b", says="cannot be split into arguments: no closing quotation"
+        )
+        self.assert_refused("queue", "get", "/a", "--consume-with", " ", says="' ' names no program")
+        self.assert_refused("queue", "get", "/a", "--consume-with", "sh", "--lines", says="exclude each other")
+        self.assertEqual(self.main("queue", "get", "/a", "--consume-with", "/no/such/program x"), 127)
+
     def test_programs(self) -> None:
         """A program that there is not is known before anything is done, with the status that shells have for that."""
         for program, status in (("/no/such/program", 127), ("no-such-program", 127), (self.mktemp(), 127), ("/", 126)):
@@ -161,8 +181,11 @@ class Broken(io.BytesIO):
 class StreamTests(CommandLineTestCase):
     def test_input(self) -> None:
         """An error of the input is the message, with its status."""
-        self.assertEqual(self.main("set", "/a", "-", stdin=Broken()), 74)
-        self.assertEqual((self.err.getvalue(), self.launched), ("txmirror: Input/output error\n", []))
+        for arguments in (("set", "/a", "-"), ("queue", "put", "/a")):
+            self.err.seek(0)
+            self.err.truncate()
+            self.assertEqual(self.main(*arguments, stdin=Broken()), 74)
+            self.assertEqual((self.err.getvalue(), self.launched), ("txmirror: Input/output error\n", []))
 
     def test_output(self) -> None:
         """An output that cannot be written is an error of the help, too."""
@@ -205,6 +228,8 @@ class SettingsTests(CommandLineTestCase):
         self.assertEqual(self.settings(*options, "get"), expected)
         self.assertEqual(self.settings("get", *options), expected)
         self.assertEqual(self.settings("-s", "a:1", "get", *options), expected)
+        self.assertEqual(self.settings("-s", "a:1", "queue", *options, "length", "/a"), expected)
+        self.assertEqual(self.settings("queue", "-s", "a:1", "length", "/a", *options), expected)
 
     def test_environment(self) -> None:
         """The environment is the weakest."""
@@ -245,7 +270,9 @@ class AskingTests(CommandLineTestCase):
 class HelpTests(CommandLineTestCase):
     def test_help(self) -> None:
         """The help of every command explains the command and its options."""
-        for name in ((), *((each,) for each in command.commands)):
+        groups = [(name, each) for name, each in command.commands.items() if isinstance(each, click.Group)]
+        below = [(name, each) for name, group in groups for each in group.commands]
+        for name in ((), *((each,) for each in command.commands), *below):
             self.assertEqual(self.main(*name, "--help"), 0)
             self.assertEqual(self.main(*name, "-h"), 0)
         self.assertIn("TXMIRROR_SERVERS", self.out.getvalue())

@@ -1,0 +1,136 @@
+"""The commands for queues: their command lines."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+import click
+from twisted.internet.defer import Deferred
+
+from txmirror.cli import queueing
+from txmirror.cli.child import Child, find_program
+from txmirror.cli.options import (
+    Invocation,
+    common_options,
+    grace_option,
+    path_argument,
+    seconds_option,
+    session_timeout_option,
+)
+from txmirror.cli.run import Outcome, Run
+from txmirror.recipes.entries import PRIORITY
+
+
+@click.group("queue", no_args_is_help=False)
+@common_options()
+def queue() -> None:
+    """Put entries into queues, and take them. An entry stays in its queue until it is consumed."""
+
+
+def _program(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    try:
+        arguments = shlex.split(value)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} cannot be split into arguments: {str(error).lower()}", ctx, param
+        ) from None
+    if not arguments:
+        raise click.BadParameter(f"{value!r} names no program", ctx, param)
+    return arguments
+
+
+@queue.command("put")
+@common_options()
+@path_argument(root=False)
+@click.argument("data", default="-")
+@click.option(
+    "--priority",
+    type=click.IntRange(0, 999),
+    default=PRIORITY,
+    show_default=True,
+    help="Lower numbers are taken first.",
+)
+@click.option("--lines", is_flag=True, help="Put an entry for each line of the data, without its line end.")
+@click.pass_obj
+def put(invocation: Invocation, path: str, data: str, priority: int, lines: bool) -> int:
+    """Put DATA into the queue at PATH as one entry; "-", which is the default, reads it from standard input."""
+    content = invocation.stdin.read() if data == "-" else os.fsencode(data)
+    values = content.removesuffix(b"\n").split(b"\n") if lines and content else [] if lines else [content]
+    return invocation.run(lambda run: queueing.put(run, path, values, priority))
+
+
+@queue.command("get")
+@common_options()
+@path_argument(root=False)
+@seconds_option("--wait", "How long to wait for each entry; 0 does not wait. [default: without limit]")
+@click.option(
+    "--count",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="The most entries to take, one after another; 0 sets no limit.",
+)
+@click.option(
+    "--consume-with",
+    metavar="COMMAND",
+    callback=_program,
+    help="Run this program and its arguments for each entry, which is its standard input. The entry is consumed if it succeeds.",
+)
+@click.option("--lines", is_flag=True, help="Print a line end after each entry.")
+@grace_option
+@session_timeout_option
+@click.pass_obj
+def get(
+    invocation: Invocation,
+    path: str,
+    wait: float | None,
+    count: int,
+    consume_with: list[str] | None,
+    lines: bool,
+    grace: float | None,
+) -> int:
+    """Take the first entry of the queue at PATH, print it as it is, and consume it.
+
+    With --consume-with, an entry whose COMMAND fails is back at its place in the queue, and txmirror exits with the status of COMMAND.
+    TXMIRROR_TOKEN in its environment is the fencing token, TXMIRROR_ENTRY the name of the entry.
+    """
+    if consume_with is None:
+        return invocation.run(
+            lambda run: queueing.get(run, path, None, wait=wait, count=count, grace=grace, lines=lines)
+        )
+    if lines:
+        raise click.UsageError("--lines and --consume-with exclude each other: COMMAND prints, and not txmirror")
+    arguments = consume_with
+    program = find_program(arguments[0])
+
+    def work(run: Run) -> Deferred[Outcome]:
+        def make_child() -> Child:
+            return Child(run.reactor, program, arguments, terminal=invocation.stdin.isatty())
+
+        return queueing.get(run, path, make_child, wait=wait, count=count, grace=grace, lines=False)
+
+    return invocation.run(work)
+
+
+@queue.command("peek")
+@common_options()
+@path_argument(root=False)
+@click.pass_obj
+def peek(invocation: Invocation, path: str) -> int:
+    """Print the first entry of the queue at PATH as it is, and leave it there. It may be taken, and not consumed yet."""
+    return invocation.run(lambda run: queueing.peek(run, path))
+
+
+@queue.command("length")
+@common_options()
+@path_argument(root=False)
+@click.pass_obj
+def length(invocation: Invocation, path: str) -> int:
+    """Print the number of entries of the queue at PATH, also of those that are taken, and not consumed yet."""
+    return invocation.run(lambda run: queueing.length(run, path))
+
+
+COMMANDS = (queue,)
