@@ -20,9 +20,11 @@ class OutageTests(CatalogTestCase):
         self.assertEqual((self.catalog.stale, self.catalog.age), (False, 0.0))
         index = self.catalog.index
         current: list[bool] = []
+        stale: list[bool] = []
         self.catalog.watch_state(
             "current", lambda: current.append(self.catalog.stale or "e:1" in self.catalog.services["web"].entries)
         )
+        self.catalog.watch("during", lambda _: stale.append(self.catalog.stale))
         self.world.disconnect(self.mirror)
         self.make("web", "e:1")
         self.world.pass_time(10.0)
@@ -34,7 +36,7 @@ class OutageTests(CatalogTestCase):
         self.assertEqual((self.catalog.stale, self.catalog.age), (False, 0.0))
         self.assertEqual(max(self.catalog.services["web"].entries), "e:1")
         # Everything is shown before it counts as current.
-        self.assertEqual(set(current), {True})
+        self.assertEqual((set(current), stale), ({True}, [True]))
         self.assertEqual(self.applied(), self.show())
 
     def test_from_the_beginning(self) -> None:
