@@ -78,6 +78,17 @@ class LongListTests(ProviderTestCase):
         self.assertEqual(names, [f"{number:04}:1" for number in range(self.count)])
         self.assertLessEqual(self.most, MOST_IN_TURN)
 
+    def test_asked_before(self) -> None:
+        """A provider that is asked while the first list is decoded has all of it afterwards; unreadable nodes are omitted."""
+        self.world.result(self.other.set(f"{PATH}/0003:1", b'{"port": "x"}'))
+        provider = ServiceProvider(self.registry, PATH)
+        self.providers.append(provider)
+        while not provider.known:
+            self.assertEqual(provider.instances(), [])
+            self.world.reactor.advance(0)
+            self.world.pass_time(0.001)
+        self.assertEqual(len(provider.instances()) + len(provider.omitted), self.count)
+
     def test_change(self) -> None:
         """After a change, only the nodes that have changed are looked at, and by a provider without watchers not before it is asked."""
         provider = self.provider()
