@@ -2,20 +2,22 @@
 
 Another process changes znodes, and asks 200 questions of DNS a second. It prints the CPU time of the process that serves both, as a
 part of one core; its memory; the time from a change of a znode until the last of all streams has it, as the process that reads them
-sees it; by how much a timer of 10 ms was late; and the memory that streams cost whose clients do not read.
+sees it; by how much a timer of 10 ms was late; and the memory that streams cost whose clients do not read. After ``--limit`` seconds it
+ends its processes and gives up, with the status 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from embedded_workloads import cpu_of, memory_of
 from run import JVM_OPTIONS
@@ -247,10 +249,13 @@ class Load:
 class Child:
     """Another process of this script, which answers lines with JSON."""
 
+    running: ClassVar[list[Child]] = []
+
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, __file__, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self.running.append(self)
 
     @property
     def cpu(self) -> float:
@@ -273,9 +278,11 @@ class Child:
         median, p99, most = (1e3 * each for each in self.read()["late"])
         return f"{median:.0f} ms (median), {p99:.0f} ms (P99), {most:.0f} ms (most)"
 
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+    @classmethod
+    def end_all(cls) -> None:
+        for each in cls.running:
+            each.process.kill()
+            each.process.wait()
 
 
 async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperProcess) -> None:
@@ -283,13 +290,13 @@ async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperPr
     client = ZooKeeperClient(server.address, reactor=reactor)
     nodes = await make(client, options)
     (dns_port,) = free_ports(1)
-    children = [daemon := Child("serve", server.address, str(dns_port))]
+    daemon = Child("serve", server.address, str(dns_port))
     try:
         port = daemon.read()["port"]
         print(f"{len(nodes):,} instances of {options.services} services: {daemon.memory:.0f} MiB")
         print(f"until then a timer of 10 ms is late by {daemon.late()}", flush=True)
         used, began = daemon.cpu, time.monotonic()
-        children.append(reader := Child("read", str(port), str(options.streams)))
+        reader = Child("read", str(port), str(options.streams))
         reader.read()
         print(
             f"{options.streams:,} streams have their snapshots after {time.monotonic() - began:.1f} s,"
@@ -321,8 +328,7 @@ async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperPr
         await client.close()
         await udp.stopListening()
     finally:
-        for child in children:
-            child.end()
+        Child.end_all()
 
 
 def _print(label: str, times: list[float], count: int) -> None:
@@ -344,10 +350,21 @@ def main() -> None:
     parser.add_argument("--changes", type=float, default=100.0, help="a second")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--stalled", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=240, help="the longest time of all, in seconds")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     server = ZooKeeperProcess(JVM_OPTIONS)
+
+    def give_up(*_: object) -> None:
+        # It may wait for a child, or for the reactor.
+        print(f"This takes more than {options.limit} s: given up.", file=sys.stderr, flush=True)
+        Child.end_all()
+        server.cleanup()
+        os._exit(1)
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(options.limit)
     try:
         server.start()
         react(lambda reactor: Deferred.fromCoroutine(measure(reactor, options, server)))
