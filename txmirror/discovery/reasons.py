@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 
 from txmirror.discovery.down_marks import DownMarks
 from txmirror.discovery.judging import Where
-from txmirror.discovery.listing import InstanceList, ServiceTree, Verdict
+from txmirror.discovery.listing import InstanceList, Verdict
 from txmirror.discovery.pool import Pool
+from txmirror.discovery.service_tree import ServiceTree
 from txmirror.printable import on_one_line
 from txmirror.types import Instance
 

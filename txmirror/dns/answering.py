@@ -11,7 +11,9 @@ from weakref import WeakKeyDictionary
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.names import dns
+from twisted.python.failure import Failure
 
+from txmirror.deferreds import Waiters
 from txmirror.discovery import ServiceProvider
 from txmirror.dns.directory import Directory
 from txmirror.dns.records import (
@@ -60,6 +62,8 @@ class Answering:
         self._forward = forward
         self._random = random
         self._selections: WeakKeyDictionary[ServiceProvider, Selection] = WeakKeyDictionary()
+        #: The services whose long lists are looked at, and the questions about them.
+        self._parts: dict[ServiceProvider, Waiters[None]] = {}
         self._domain = tuple(settings.domain.split("."))
 
     def answer(self, query: Query) -> Reply | Deferred[Reply]:
@@ -140,14 +144,26 @@ class Answering:
 
         return known.addCallbacks(lambda _: self._answer_instances(query, provider, tag), fail)
 
-    def _answer_instances(self, query: Query, provider: ServiceProvider, tag: str | None) -> Reply:
+    def _next_part(self, provider: ServiceProvider, selection: Selection) -> None:
+        if selection.update(provider.pickable):
+            self._parts.pop(provider).fire(None)
+        else:
+            self._directory.reactor.callLater(0, self._next_part, provider, selection)
+
+    def _answer_instances(self, query: Query, provider: ServiceProvider, tag: str | None) -> Reply | Deferred[Reply]:
         if not provider.known:
             # It was closed meanwhile.
             return Reply(dns.ESERVER)
         selection = self._selections.get(provider)
         if selection is None:
             selection = self._selections[provider] = Selection(self._settings.zone)
-        selection.update(provider.pickable)
+        parts = self._parts.get(provider)
+        if parts is not None or not selection.update(provider.pickable):
+            # A long list is looked at in parts.
+            if parts is None:
+                parts = self._parts[provider] = Waiters()
+                self._directory.reactor.callLater(0, self._next_part, provider, selection)
+            return parts.wait().addCallbacks(lambda _: self._answer_instances(query, provider, tag), _cancelled)
         group, random = selection.choose(tag), self._random
         name, ttl = query.name, self._settings.ttl
         if query.type in (dns.A, dns.AAAA):
@@ -181,3 +197,8 @@ class Answering:
     def _soa(self) -> dns.RRHeader:
         serial = int(self._directory.reactor.seconds()) & 0xFFFFFFFF
         return soa_record(self._settings.domain, serial, self._settings.negative_ttl)
+
+
+def _cancelled(failure: Failure) -> Reply:
+    failure.trap(CancelledError)
+    return Reply(dns.ESERVER)

@@ -39,7 +39,8 @@ def parse_address(text: str | None) -> Address | None:
         found = ipaddress.ip_address(text or "")
     except ValueError:
         return None
-    return ipaddress.ip_address(found.packed)
+    # Only one of IPv6 can have a scope.
+    return found if found.version == 4 else ipaddress.ip_address(found.packed)
 
 
 def address_record(name: bytes, address: Address, ttl: int) -> dns.RRHeader:

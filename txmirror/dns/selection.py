@@ -1,7 +1,8 @@
 """The instances of a service as answers need them: by tag, zone and address, and in an order that is random as far as it is read.
 
 A change of the list costs as much as what has changed, and an answer as much as its records, however long the list is. Only the first
-question about a service, and the first one with a tag, look at all instances.
+question about a service looks at all instances, in several turns of the reactor, and the first one with a tag, in one turn: some 2
+milliseconds for 1,000 instances.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import compress, count
 from operator import is_not
 from random import Random
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from txmirror.dns.records import Address, parse_address, tags_of, zone_of
 from txmirror.types import Instance
+
+#: The most instances that are added in one call: some milliseconds.
+MOST_IN_TURN: Final = 500
 
 _T = TypeVar("_T")
 
@@ -99,29 +103,40 @@ class Selection:
         #: By tag (None: all), and whether only those in the zone are in it.
         self._groups: dict[tuple[str | None, bool], Group] = {}
         self._tags = False
+        #: The instances that are not in their groups yet, by identity.
+        self._to_add: dict[int, Instance] = {}
 
-    def update(self, instances: tuple[Instance, ...]) -> None:
-        """Use these instances from now on. They are in order of their names."""
-        if instances is self._instances:
-            return
-        removed, added = difference(self._instances, instances)
-        self._instances = instances
-        for each in removed:
-            for key in self._keys(each, tags=self._tags):
-                group = self._groups[key]
-                group.remove(each)
-                if not len(group.instances):
-                    del self._groups[key]
-        for each in added:
+    def update(self, instances: tuple[Instance, ...]) -> bool:
+        """Use these instances from now on. They are in order of their names.
+
+        :returns: whether all are in their groups. If not, call it again in a later turn of the reactor.
+        """
+        if instances is not self._instances:
+            removed, added = difference(self._instances, instances)
+            self._instances = instances
+            for each in removed:
+                if self._to_add.pop(id(each), None) is None:
+                    self._remove(each)
+            self._to_add.update((id(each), each) for each in added)
+        for _ in range(min(MOST_IN_TURN, len(self._to_add))):
+            _, each = self._to_add.popitem()
             self._add(each, self._keys(each, tags=self._tags))
+        return not self._to_add
 
     def choose(self, tag: str | None) -> Group:
-        """Return the instances with a tag, or all for None: those in the zone, if there are any."""
+        """Return the instances with a tag, or all for None: those in the zone, if there are any. All must be in their groups."""
         if tag is not None and not self._tags:
             self._tags = True
             for each in self._instances:
                 self._add(each, [key for key in self._keys(each, tags=True) if key[0] is not None])
         return self._groups.get((tag, True)) or self._groups.get((tag, False)) or Group()
+
+    def _remove(self, instance: Instance) -> None:
+        for key in self._keys(instance, tags=self._tags):
+            group = self._groups[key]
+            group.remove(instance)
+            if not len(group.instances):
+                del self._groups[key]
 
     def _add(self, instance: Instance, keys: Sequence[tuple[str | None, bool]]) -> None:
         for key in keys:

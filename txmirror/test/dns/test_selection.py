@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txmirror.dns import selection as selection_module
 from txmirror.dns.records import parse_address, tags_of, zone_of
 from txmirror.dns.selection import Bag, Selection, difference
-from txmirror.test.dns.case import DNSTestCase, ask
+from txmirror.test.dns.case import DNSTestCase, ask, decode
 from txmirror.types import Instance
 
 
@@ -72,7 +72,8 @@ class SelectionTests(SynchronousTestCase):
         known: dict[tuple[int, tuple[str, str]], Instance] = {}
         for step, each in enumerate(lists):
             instances = tuple(known.setdefault((key, each[key]), instance(key, *each[key])) for key in sorted(each))
-            selection.update(instances)
+            while not selection.update(instances):
+                pass
             for tag in (None, *(("x", "y", "z", "none") if step >= tags_from else ())):
                 wanted = [one for one in instances if tag is None or tag in tags_of(one)]
                 near = [one for one in wanted if zone is not None and zone_of(one) == zone]
@@ -95,10 +96,15 @@ class SelectionTests(SynchronousTestCase):
 class LongListTests(DNSTestCase):
     """Questions about a service with many instances."""
 
+    @property
+    def answering(self) -> Any:
+        """The object that answers."""
+        return self.responder.answer.__self__  # type: ignore[attr-defined]
+
     def test_work(self) -> None:
         """An answer makes as many choices as it has records, also when the list has changed; of that, only the change is looked at."""
         random = CountingRandom(0)
-        self.patch(self.responder.answer.__self__, "_random", random)  # type: ignore[attr-defined]
+        self.patch(self.answering, "_random", random)
         self.make("web")
         for number in range(600):
             self.other.create(f"/services/web/10.0.{number // 250}.{number % 250}:80")
@@ -122,6 +128,29 @@ class LongListTests(DNSTestCase):
             looked.clear()
         self.reply("web.service.mirror")
         self.assertEqual(looked, [])
+
+    def test_parts(self) -> None:
+        """A long list is looked at in several turns of the reactor, however many questions wait for it, also when it changes meanwhile."""
+        self.make("web")
+        for number in range(60):
+            self.other.create(f"/services/web/10.0.0.{number}:80")
+        self.world.settle()
+        provider = self.directory.provider("web")
+        self.world.settle()
+        self.assertTrue(provider.known)
+        self.patch(selection_module, "MOST_IN_TURN", 20)
+        waiting = [self.responder.respond(ask("web.service.mirror", size=1232), by_tcp=False) for _ in range(5)]
+        self.assertEqual((self.responder.waiting, [each.called for each in waiting]), (5, [False] * 5))
+        waiting.pop().cancel()
+        self.other.delete("/services/web/10.0.0.59:80")
+        self.other.delete("/services/web/10.0.0.0:80")
+        self.world.settle()
+        for each in waiting:
+            reply = self.successResultOf(each)
+            assert reply is not None
+            self.assertGreaterEqual(len(decode(reply).answers), 58)
+        self.assertEqual(len(self.answers("web.service.mirror", size=1232)), 58)
+        self.assertEqual((self.responder.waiting, self.answering._parts), (0, {}))
 
     def test_no_name(self) -> None:
         """The names above those of services with dots are known without a search."""

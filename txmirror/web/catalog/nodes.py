@@ -13,7 +13,7 @@ from txmirror.types import ZnodeStat
 
 
 class ServiceNodes:
-    """A service's node and those below it: a :class:`~txmirror.discovery.listing.ServiceTree`.
+    """A service's node and those below it: a :class:`~txmirror.discovery.service_tree.ServiceTree`.
 
     One tree for all services costs one watch at the server, and keeps each node once.
 
