@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.deferreds import follow
 from txmirror.durations import check_count, check_seconds
-from txmirror.errors import NodeExistsException, NoNodeException, ZooKeeperException
+from txmirror.errors import NodeExistsException, NoNodeException, SessionExpiredException, ZooKeeperException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.kept_node import KeptNode
 from txmirror.recipes.place import Place
-from txmirror.recipes.retry_policy import discard, first_of
+from txmirror.recipes.retry_policy import RetryPolicy, discard, first_of
 from txmirror.types import ACL, EventType, WatchedEvent
 
 _READY = "ready"
@@ -166,6 +166,7 @@ class DoubleBarrier:
             while True:
                 await node.when_present()
                 names, watch = await self._children_and_watch()
+                session = self._client.session_id
                 try:
                     if opened is not None and await _was_created(opened):
                         # Others may have left again since.
@@ -176,7 +177,7 @@ class DoubleBarrier:
                         if _READY in names and await self._is_open(own, names):
                             return True
                         if len(_participants(names)) >= self.count:
-                            await self._open(left_behind=_READY in names)
+                            await self._open(session, left_behind=_READY in names)
                             continue
                     await first_of([watch, opened])
                 finally:
@@ -214,19 +215,28 @@ class DoubleBarrier:
                 return True
         return False
 
-    async def _open(self, *, left_behind: bool) -> None:
-        """Create ``ready``.
+    async def _open(self, session: int, *, left_behind: bool) -> None:
+        """Create ``ready``, unless our session ends: then our node is gone, the others may be too, and we have to look again.
 
+        :param session: the session in which we have seen enough participants.
         :param left_behind: whether there is one that others have left behind.
         """
+
+        def create() -> Deferred[str]:
+            if self._client.session_id != session:
+                raise SessionExpiredException(path=self._ready)
+            return self._client.create(self._ready, b"", self._place.acl)
+
         if left_behind:
             with contextlib.suppress(NoNodeException):
                 await self._place.retry_policy.send(lambda: self._client.delete(self._ready))
         try:
-            await self._place.retry_policy.send(lambda: self._client.create(self._ready, b"", self._place.acl))
+            await RetryPolicy(self._client, self._place.reactor).send(create)
         except NodeExistsException:
             # Our server may lag behind the leader.
             await self._place.sync()
+        except SessionExpiredException:
+            pass
 
     # Leaving.
 

@@ -189,6 +189,25 @@ class DoubleBarrierTests(RecipeCase):
     def begin_to_leave(self, barrier: DoubleBarrier) -> None:
         barrier.leave().addErrback(lambda failure: failure.trap(ClosingException))
 
+    def test_not_opened_later(self) -> None:
+        """A participant whose session ends while it opens the barrier looks again: the others may be gone."""
+        ready = f"{PATH}/ready"
+        client = self.client()
+        barrier = self.barrier(client=client)
+        for path in ("/app", PATH):
+            self.done(self.observer.create(path))
+        self.done(self.observer.create(f"{PATH}/other", ephemeral=True))
+        fault = self.server.delay_next("create", 1.0, path=ready)
+        entering = self.waiting(barrier.enter())
+        self.assertTrue(fault.happened)
+        self.server.expire_session(client.session_id)
+        self.done(self.observer.delete(f"{PATH}/other"))
+        self.pass_time(20.0)
+        self.assertIsNone(self.done(self.observer.exists(ready)))
+        self.assertNoResult(entering)
+        self.done(self.observer.create(f"{PATH}/other", ephemeral=True))
+        self.assertIs(self.done(entering), True)
+
     def test_others_leave_at_once(self) -> None:
         """A participant enters when ``ready`` was created, although kazoo's have deleted it again, and have left."""
         barrier = self.barrier(count=3)
