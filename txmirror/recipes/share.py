@@ -123,9 +123,9 @@ class ClaimedItem:
             over.fire(None)
 
         self._working = True
-        self._changed()
         work = maybeDeferred(self._job, Share(self.item, self._election.token))
         work.addBoth(end)
+        self._changed()
         try:
             # A job that ends by itself keeps the share.
             await Deferred[None]()

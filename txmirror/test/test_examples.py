@@ -224,6 +224,18 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("queues.py").addCallback(self.assertEqual, expected)
 
+    def test_shares(self) -> Deferred[None]:
+        """Two members share a set, and change a value."""
+        expected = [
+            "one follows all: ['arts', 'business', 'news', 'science', 'sports', 'weather']",
+            "here: ['business', 'sports', 'weather']",
+            "there: ['arts', 'news', 'science']",
+            "left here: []",
+            "raised to 11",
+            "replaced: False True",
+        ]
+        return self.run_example("shares.py").addCallback(self.assertEqual, expected)
+
     def test_amp_pair(self) -> Deferred[None]:
         """An AMP server and its client find each other by the strings of their endpoints."""
         return self.run_example("amp_pair.py").addCallback(self.assertEqual, ["13 + 81 = 94"])
