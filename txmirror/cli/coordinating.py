@@ -1,4 +1,4 @@
-"""The commands for queues: their command lines."""
+"""The command lines of ``queue``, ``counter`` and ``barrier``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import shlex
 import click
 from twisted.internet.defer import Deferred
 
-from txmirror.cli import queueing
+from txmirror.cli import meeting, queueing
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.options import (
     Invocation,
     common_options,
     grace_option,
+    name_option,
     path_argument,
+    program_argument,
     seconds_option,
     session_timeout_option,
 )
@@ -133,4 +135,75 @@ def length(invocation: Invocation, path: str) -> int:
     return invocation.run(lambda run: queueing.length(run, path))
 
 
-COMMANDS = (queue,)
+@click.command("counter")
+@common_options()
+@path_argument(root=False)
+@click.option(
+    "--add", "amount", type=int, metavar="NUMBER", help="Add this whole number first, once; it may be negative."
+)
+@click.pass_obj
+def counter(invocation: Invocation, path: str, amount: int | None) -> int:
+    """Print the number of the counter at PATH: 0 if it does not exist."""
+    return invocation.run(lambda run: meeting.count(run, path, amount))
+
+
+@click.group("barrier", no_args_is_help=False)
+@common_options()
+def barrier() -> None:
+    """Let programs wait until a barrier is removed, or for each other."""
+
+
+@barrier.command("create")
+@common_options()
+@path_argument(root=False)
+@click.pass_obj
+def create(invocation: Invocation, path: str) -> int:
+    """Put a barrier in place at PATH, unless it is there."""
+    return invocation.run(lambda run: meeting.create_barrier(run, path))
+
+
+@barrier.command("remove")
+@common_options()
+@path_argument(root=False)
+@click.pass_obj
+def remove(invocation: Invocation, path: str) -> int:
+    """Remove the barrier at PATH: all that wait go on."""
+    return invocation.run(lambda run: meeting.remove_barrier(run, path))
+
+
+@barrier.command("wait")
+@common_options()
+@path_argument(root=False)
+@seconds_option("--wait", "How long to wait. [default: without limit]")
+@session_timeout_option
+@click.pass_obj
+def wait_(invocation: Invocation, path: str, wait: float | None) -> int:
+    """Wait until there is no barrier at PATH."""
+    return invocation.run(lambda run: meeting.wait_at_barrier(run, path, wait))
+
+
+@barrier.command("run")
+@common_options()
+@path_argument(root=False)
+@click.option(
+    "--count", type=click.IntRange(min=1), required=True, help="The number of participants, the same for all."
+)
+@name_option
+@seconds_option("--wait", "How long to wait for the others. [default: without limit]")
+@session_timeout_option
+@program_argument(required=True)
+@click.pass_obj
+def run_(
+    invocation: Invocation, path: str, count: int, name: str | None, wait: float | None, command: tuple[str, ...]
+) -> int:
+    """Wait at PATH until there are enough participants, run COMMAND, wait until all have ended, and exit with its status."""
+    program = find_program(command[0])
+
+    def work(run: Run) -> Deferred[Outcome]:
+        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
+        return meeting.run_together(run, path, child, count=count, name=name, wait=wait)
+
+    return invocation.run(work)
+
+
+COMMANDS = (queue, counter, barrier)

@@ -27,7 +27,7 @@ class Status(enum.IntEnum):
     IO_ERROR = 74
     """The input could not be read, or the output not be written, as on a full disk."""
     TRY_LATER = 75
-    """The lock could not be acquired in time, or the queue had no entry."""
+    """The lock could not be acquired in time, the queue had no entry, or a barrier was not passed."""
     NOT_PERMITTED = 77
     """An ACL does not permit it, for some of the nodes at least; or the server refused the credentials."""
     NOT_RUNNABLE = 126

@@ -159,6 +159,17 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("queue", "get", "/a", "--consume-with", "sh", "--lines", says="exclude each other")
         self.assertEqual(self.main("queue", "get", "/a", "--consume-with", "/no/such/program x"), 127)
 
+    def test_meeting(self) -> None:
+        self.assert_refused("counter", "/", says="'/' always exists")
+        for text in ("x", "1.5", ""):
+            self.assert_refused("counter", "/a", "--add", text, says=repr(text))
+        for name in ("create", "remove", "wait"):
+            self.assert_refused("barrier", name, says=f"barrier {name}: Missing argument 'PATH'")
+        self.assert_refused("barrier", "wait", "/a", "--wait", "x", says="'x'")
+        self.assert_refused("barrier", "run", "/a", "--", "sh", says="--count")
+        self.assert_refused("barrier", "run", "/a", "--count", "0", "--", "sh", says="0")
+        self.assert_refused("barrier", "run", "/a", "--count", "2", says="COMMAND")
+
     def test_programs(self) -> None:
         """A program that there is not is known before anything is done, with the status that shells have for that."""
         for program, status in (("/no/such/program", 127), ("no-such-program", 127), (self.mktemp(), 127), ("/", 126)):
