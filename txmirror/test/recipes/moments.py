@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.test.hypothesis_profiles import stride
 from txmirror.testing import World
 
 #: The session timeout of these tests, in seconds.
@@ -122,7 +123,7 @@ class MomentsCase(SynchronousTestCase):
                     self.assertEqual(world.ephemerals(), {})
                 except AssertionError as error:
                     raise AssertionError(f"after {number} turns: {error}") from error
-            number += 1
+            number += stride()
         self.assertGreater(number, least)
 
 

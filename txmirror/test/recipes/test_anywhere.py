@@ -18,6 +18,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, LockMismatchError
 from txmirror.recipes import Lock, MultiLock, ReadLock, Semaphore
 from txmirror.recipes.acquirable import Acquirable
+from txmirror.test.hypothesis_profiles import stride
 from txmirror.testing import World
 
 Claim = Acquirable | MultiLock
@@ -120,7 +121,7 @@ class AnywhereTests(SynchronousTestCase):
                     raise AssertionError(f"after {number} turns: {error}") from error
                 world.pass_time(1.0)
                 self.assertEqual(world.nodes(), {}, f"after {number} turns")
-            number += 1
+            number += stride()
         self.assertGreater(number, 3)
 
     def each(
