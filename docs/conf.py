@@ -34,7 +34,7 @@ nitpick_ignore_regex = [
     # mirror's and the embedded server's own.
     (
         "py:class",
-        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|IServiceProvider|IStrategy|Where|TokenBucket|IWriteLimit|NodeFamily|Record|ViewedCache|Branch|Notifier|Place|Contender|TakenNode|Held|(.*\.)?NumberT|txmirror\.mirror\.stream\.Values",
+        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|IServiceProvider|IStrategy|Where|TokenBucket|IWriteLimit|NodeFamily|Record|ViewedCache|Branch|Notifier|Place|Contender|TakenNode|Held|(.*\.)?NumberT|Job|txmirror\.mirror\.stream\.Values|txmirror\.recipes\.partitioner\.ShareChanges",
     ),
     (
         "py:class",
