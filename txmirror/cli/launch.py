@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import globalLogBeginner
@@ -87,5 +87,8 @@ def fill_standard_descriptors() -> None:
 
 def abandon_output() -> None:
     """Discard output that could not be written. Otherwise Python would retry at its exit, and print an error."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # A closed standard output is None, which typeshed does not know.
+    stdout: TextIO | None = sys.stdout
+    if stdout is not None:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

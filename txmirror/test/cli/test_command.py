@@ -16,6 +16,7 @@ import txmirror
 from txmirror.access import Access
 from txmirror.cli.command import main
 from txmirror.cli.command import txmirror as command
+from txmirror.cli.launch import abandon_output
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.test.cli.case import Input
@@ -207,6 +208,11 @@ class StreamTests(CommandLineTestCase):
         self.patch(self.out, "write", write)
         self.assertEqual(self.main("--help"), 74)
         self.assertEqual(self.err.getvalue(), "txmirror: No space left on device\n")
+
+    def test_closed(self) -> None:
+        """A standard output that was closed at the start need not be abandoned."""
+        self.patch(sys, "stdout", None)
+        abandon_output()
 
 
 class SettingsTests(CommandLineTestCase):

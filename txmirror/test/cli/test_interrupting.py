@@ -109,6 +109,12 @@ class InterruptingTests(CommandTestCase):
         self.interrupt_everywhere("set", "/n1", "data")
         self.interrupt_everywhere("delete", "/deep", "-r", "-y", prepare=self.make_deep)
 
+    def test_recipes(self) -> None:
+        """An entry is put, an amount added, or a barrier created: or not."""
+        self.interrupt_everywhere("queue", "put", "/jobs", "data")
+        self.interrupt_everywhere("counter", "/hits", "--add", "0")
+        self.interrupt_everywhere("barrier", "create", "/gate")
+
     def make_deep(self) -> None:
         for path in ("/deep", "/deep/a", "/deep/a/b", "/deep/c"):
             self.other.create(path).addErrback(lambda failure: failure.trap(NodeExistsException))
