@@ -30,6 +30,19 @@ class OtherPythonsTests(SynchronousTestCase):
         named = {name for name in read_named("other-pythons") if ".integration." not in name}
         self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single})
 
+    def test_lowest_versions(self) -> None:
+        """The list for the lowest versions is a part of that, without the packages that use little of other projects."""
+        omitted = set(read_named("other-pythons")) - set(read_named("lowest-versions"))
+        self.assertEqual(set(read_named("lowest-versions")) - set(read_named("other-pythons")), set())
+        self.assertEqual(
+            {name.removeprefix("txmirror.test.") for name in omitted},
+            {"discovery", "history", "mirror", "recipes", "testing", "integration.test_words"}
+            | {
+                f"test_{name}"
+                for name in ("closing", "creating_paths", "ground", "json_text", "paths", "types", "withdrawal")
+            },
+        )
+
     def test_once(self) -> None:
         """The omitted test modules exist."""
         self.assertEqual({name for name in ONCE if not (TESTS / f"{name}.py").exists()}, set())
