@@ -11,8 +11,19 @@ TREE = Path(__file__).resolve().parent.parent
 TESTS = TREE / "txmirror" / "test"
 #: These need other programs beside a real server.
 WITH_OTHERS = {"integration", "neighbours"}
-#: These compare files of the tree with each other; the result is the same with every Python.
-ONCE = {"test_architecture", "test_examples", "test_monitoring", "test_recorded_histories", "test_rules", "test_source"}
+#: These stand on our client alone, and take long: one Python has all their tests, the others those of their contracts: that of the mirror
+#: is in the package integration.
+BY_CONTRACT = {"mirror", "recipes"}
+#: These compare files of the tree with each other, so that the result is the same with every Python; or they take long.
+ONCE = {
+    "test_architecture",
+    "test_closing",
+    "test_examples",
+    "test_monitoring",
+    "test_recorded_histories",
+    "test_rules",
+    "test_source",
+}
 
 
 def read_named(section: str) -> list[str]:
@@ -24,24 +35,13 @@ def read_named(section: str) -> list[str]:
 
 class OtherPythonsTests(SynchronousTestCase):
     def test_every_package(self) -> None:
-        """The list has the tests of every package, and all single test modules; of integration it has some, of neighbours none."""
-        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS
+        """The list has the tests of each package or of its contract, and all single test modules; of integration it has some."""
+        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS - BY_CONTRACT
+        contracts = {f"{name}.test_contract_embedded" for name in BY_CONTRACT}
+        contracts = {name for name in contracts if (TESTS / f"{name.replace('.', '/')}.py").exists()}
         single = {path.stem for path in TESTS.glob("test_*.py")} - ONCE
         named = {name for name in read_named("other-pythons") if ".integration." not in name}
-        self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single})
-
-    def test_lowest_versions(self) -> None:
-        """The list for the lowest versions is a part of that, without the packages that use little of other projects."""
-        omitted = set(read_named("other-pythons")) - set(read_named("lowest-versions"))
-        self.assertEqual(set(read_named("lowest-versions")) - set(read_named("other-pythons")), set())
-        self.assertEqual(
-            {name.removeprefix("txmirror.test.") for name in omitted},
-            {"discovery", "history", "mirror", "recipes", "testing", "integration.test_words"}
-            | {
-                f"test_{name}"
-                for name in ("closing", "creating_paths", "ground", "json_text", "paths", "types", "withdrawal")
-            },
-        )
+        self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single | contracts})
 
     def test_once(self) -> None:
         """The omitted test modules exist."""
