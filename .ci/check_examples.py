@@ -23,7 +23,7 @@ DIRECTIVE = ".. code-block:: python"
 NAMES = {
     "README.rst": (
         ["from typing import Any", "from txmirror.client import ZooKeeperClient"],
-        ["client: ZooKeeperClient", "changed: Any", "report: Any", "sweep: Any"],
+        ["client: ZooKeeperClient", "changed: Any", "report: Any", "sweep: Any", "follow: Any"],
     ),
     "docs/recipes.rst": (
         [
@@ -31,7 +31,7 @@ NAMES = {
             "from txmirror.client import ZooKeeperClient",
             "from txmirror.recipes import Election",
         ],
-        ["client: ZooKeeperClient", "election: Election", "sweeper: Any", "database: Any", "text: str"],
+        ["client: ZooKeeperClient", "election: Election", "sweeper: Any", "database: Any", "feeds: Any", "text: str"],
     ),
 }
 #: A program in Python 2.

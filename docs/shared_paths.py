@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from txmirror.test.recipes.shared_paths import ROWS
+# The package of the tests needs hypothesis; this module of it needs nothing.
+_TESTS = Path(__file__).parents[1] / "txmirror" / "test" / "recipes"
+ROWS = runpy.run_path(str(_TESTS / "shared_paths.py"))["ROWS"]
 
 
 def table_rst() -> Iterator[str]:

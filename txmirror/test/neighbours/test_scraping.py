@@ -6,10 +6,12 @@ import contextlib
 import http.client
 import json
 import re
+import socket
 from typing import Any
 from urllib.parse import urlencode
 
 import yaml
+from twisted.names import dns
 
 from txmirror.service import METRICS
 from txmirror.test.neighbours.case import PATIENCE, NeighboursTestCase, need
@@ -45,7 +47,7 @@ class ScrapingTests(NeighboursTestCase):
         super().setUp()
         self.program = need("prometheus", "prometheus")
         self.connect("/test_scraping")
-        self.port, self.prometheus_port = free_ports(2)
+        self.port, self.prometheus_port, self.http_port, self.dns_port = free_ports(4)
 
     def start_prometheus(self) -> None:
         configuration = {
@@ -77,6 +79,22 @@ class ScrapingTests(NeighboursTestCase):
             self.assertEqual(answer["status"], "success", answer)
             return answer["data"]
 
+    def ask_servers(self) -> bool | None:
+        """Ask the daemon by HTTP and by DNS, so that there are replies to count; return None if one does not answer yet."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=PATIENCE)
+        question = dns.Message(id=1, recDes=0)
+        question.addQuery("web.service.mirror", dns.A)
+        with contextlib.closing(connection), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.settimeout(PATIENCE)
+            datagrams.connect(("127.0.0.1", self.dns_port))
+            try:
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+                datagrams.send(question.toStr())
+                return bool(datagrams.recv(4096))
+            except OSError:
+                return None
+
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Return the labels and the value of each series of an expression."""
         found = self.ask("query", query=expression)
@@ -92,7 +110,11 @@ class ScrapingTests(NeighboursTestCase):
 
     def test_scraped(self) -> None:
         """Prometheus has all series and their types, the alerts pend, and every panel of the board has data."""
-        daemon = self.daemon(_SERVICES, session='state_file = "state"', settings=f'metrics = "127.0.0.1:{self.port}"')
+        servers = f'[http]\nlisten = "127.0.0.1:{self.http_port}"\n[dns]\nlisten = "127.0.0.1:{self.dns_port}"\n'
+        daemon = self.daemon(
+            _SERVICES, servers, session='state_file = "state"', settings=f'metrics = "127.0.0.1:{self.port}"'
+        )
+        self.wait(self.ask_servers, "HTTP and DNS have answered")
         self.start_prometheus()
         is_down = 'txmirror_service_condition{condition="down", service="db"} == 1'
         self.wait(lambda: self.query(is_down), "db is down", "prometheus")

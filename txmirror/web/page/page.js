@@ -864,7 +864,11 @@ const timeline = {
       this.asked = performance.now();
       try {
         const own = ownOf(name).slice(0, 4).map((each) => ask(`/v1/daemon/services/${encodeURIComponent(each.id)}`).catch(() => null));
-        const history = await ask(`/v1/services/${encodeURIComponent(name)}/history`), known = (await Promise.all(own)).filter(Boolean);
+        // One of the daemon's own may never have been registered: then there is no such service.
+        const history = model.services.has(name)
+          ? await ask(`/v1/services/${encodeURIComponent(name)}/history`)
+          : this.history ?? { since: now(), events: [] };
+        const known = (await Promise.all(own)).filter(Boolean);
         if (this.of === name) [this.history, this.own] = [history, known];
       } catch (error) {
         if (this.of === name && !this.history) this.history = { since: now(), events: [], error: error.message };
