@@ -1,4 +1,4 @@
-"""Check the types of the Python in the documents: the blocks of README.rst and docs/*.rst, and the programs in docs/examples.
+"""Check the types of the Python in the documents: the blocks of README.rst and docs/**/*.rst, and the programs in docs/examples.
 
 The blocks of one document are one program: each can use the names of earlier blocks. They become the body of one function, so
 that they can await. Each block keeps its line numbers, so that mypy's messages point into the document. Names that only the prose
@@ -25,7 +25,7 @@ NAMES = {
         ["from typing import Any", "from txmirror.client import ZooKeeperClient"],
         ["client: ZooKeeperClient", "changed: Any", "report: Any", "sweep: Any", "follow: Any"],
     ),
-    "docs/recipes.rst": (
+    "docs/guides/recipes.rst": (
         [
             "from typing import Any",
             "from txmirror.client import ZooKeeperClient",
@@ -70,7 +70,7 @@ def program(name: str, document: str) -> str:
 
 def documents() -> Iterator[Path]:
     """Yield the documents that have Python blocks."""
-    for path in [TREE / "README.rst", *sorted((TREE / "docs").glob("*.rst"))]:
+    for path in [TREE / "README.rst", *sorted((TREE / "docs").glob("**/*.rst"))]:
         if any(code_lines(path.read_text(encoding="utf-8"))):
             yield path
 

@@ -1,4 +1,4 @@
-"""``docs/architecture.rst`` names the packages and modules that there are.
+"""``docs/explanation/architecture.rst`` names the packages and modules that there are.
 
 The document is found beside the examples (see ``test_examples``); where it is not there these tests are skipped.
 """
@@ -21,7 +21,7 @@ _ROW = re.compile(r"^(``[\w/]+``(?:, ``[\w/]+``)*)  ", re.MULTILINE)
 
 class ArchitectureTests(SynchronousTestCase):
     def setUp(self) -> None:
-        document = find_examples().parent / "architecture.rst"
+        document = find_examples().parent / "explanation/architecture.rst"
         if not document.exists():
             raise SkipTest(f"there is no {document}")
         self.text = document.read_text("utf-8")

@@ -183,14 +183,14 @@ class NamesTests(SynchronousTestCase):
 
     def test_document(self) -> None:
         """The page for operators has the table of metrics, the alerts and the board."""
-        document = find_examples().parent / "operations.rst"
+        document = find_examples().parent / "operations/running.rst"
         if not document.exists():
             raise SkipTest(f"there is no {document}")
         text = document.read_text("utf-8")
         for part in (
             ".. metrics-table::",
-            ".. literalinclude:: examples/alerts.yml",
-            ":download:`examples/board.json`",
+            ".. literalinclude:: /examples/alerts.yml",
+            ":download:`/examples/board.json`",
         ):
             self.assertTrue(part in text, part)
 

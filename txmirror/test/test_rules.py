@@ -1,4 +1,4 @@
-"""Every rule in docs/rules.rst has a test that names it, and tests cite only rules that exist.
+"""Every rule in docs/explanation/rules.rst has a test that names it, and tests cite only rules that exist.
 
 The document is found beside the examples (see ``test_examples``); where it is not there these tests are skipped.
 """
@@ -42,7 +42,7 @@ def docstrings() -> list[tuple[str, str]]:
 
 class RuleTests(SynchronousTestCase):
     def setUp(self) -> None:
-        document = find_examples().parent / "rules.rst"
+        document = find_examples().parent / "explanation/rules.rst"
         if not document.exists():
             raise SkipTest(f"there is no {document}")
         rules = _LISTED.findall(document.read_text("utf-8"))

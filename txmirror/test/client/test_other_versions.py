@@ -1,6 +1,6 @@
 """The client at servers of other versions than 3.8, and on its way between them, in memory.
 
-The rules are those of ``docs/rules.rst``.
+The rules are those of ``docs/explanation/rules.rst``.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class KeysTests(SynchronousTestCase):
 
     def test_documentation(self) -> None:
         """The page has a table with the keys of servers, and one with those of clients, in the order of the messages."""
-        text = (find_examples().parent / "endpoints.rst").read_text("utf-8")
+        text = (find_examples().parent / "guides/endpoints.rst").read_text("utf-8")
         tables = [
             re.findall(r"^``([^`]+)``  ", table, re.MULTILINE)
             for table in text.split("The string has the path of the service and these keys")[1:]

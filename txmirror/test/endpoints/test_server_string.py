@@ -109,7 +109,7 @@ class ServerStringTests(StringCase):
 
     def test_documented(self) -> None:
         """The documentation has a table of all keys."""
-        document = find_examples().parent / "endpoints.rst"
+        document = find_examples().parent / "guides/endpoints.rst"
         if not document.exists():
             raise SkipTest(f"there is no {document}")
         text = document.read_text("utf-8")

@@ -1,6 +1,6 @@
 """Abilities of the client that others lack, with faults that a proxy injects between it and a real server.
 
-The rules are those of ``docs/rules.rst``.
+The rules are those of ``docs/explanation/rules.rst``.
 """
 
 from __future__ import annotations

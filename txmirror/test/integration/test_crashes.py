@@ -1,6 +1,6 @@
 """The native client while a real server's process is paused, killed, or wiped.
 
-The rules are those of ``docs/rules.rst``.
+The rules are those of ``docs/explanation/rules.rst``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The native client at a real ensemble that loses a server, its leader, or its quorum.
 
-The rules are those of ``docs/rules.rst``.
+The rules are those of ``docs/explanation/rules.rst``.
 """
 
 from __future__ import annotations

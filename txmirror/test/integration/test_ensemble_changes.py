@@ -1,6 +1,6 @@
 """The native client at a real ensemble that is reconfigured, that can only be read, that lags behind, and that is wiped.
 
-The rules are those of ``docs/rules.rst``.
+The rules are those of ``docs/explanation/rules.rst``.
 """
 
 from __future__ import annotations

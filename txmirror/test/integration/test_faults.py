@@ -1,6 +1,6 @@
 """The native client through every fault that a proxy can bring between it and a real server.
 
-The rules are those of ``docs/rules.rst``.
+The rules are those of ``docs/explanation/rules.rst``.
 """
 
 from __future__ import annotations

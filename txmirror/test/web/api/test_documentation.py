@@ -1,4 +1,4 @@
-"""The examples of docs/http.rst are answered as it says, and its snippets are what other programs read."""
+"""The examples of docs/operations/http.rst are answered as it says, and its snippets are what other programs read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_page() -> str:
 
     :raises unittest.SkipTest: it is not beside the package.
     """
-    page = find_examples().parent / "http.rst"
+    page = find_examples().parent / "operations/http.rst"
     if not page.exists():
         raise unittest.SkipTest("there is no page beside the examples")
     return page.read_text(encoding="utf-8")

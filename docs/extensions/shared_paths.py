@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 # The package of the tests needs hypothesis; this module of it needs nothing.
-_TESTS = Path(__file__).parents[1] / "txmirror" / "test" / "recipes"
+_TESTS = Path(__file__).parents[2] / "txmirror" / "test" / "recipes"
 ROWS = runpy.run_path(str(_TESTS / "shared_paths.py"))["ROWS"]
 
 

@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _STYLE = (
     'node [shape=box, fontname="sans-serif", fontsize=11]; edge [arrowsize=0.6, fontname="sans-serif", fontsize=9];'
 )
