@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from txmirror import __version__
 from txmirror.cli import coordinating, installed, locking, operating, reading, registering, watching, writing
 from txmirror.cli.child import Child, find_program
+from txmirror.cli.invocation import Invocation
 from txmirror.cli.launch import abandon_output, launch
 from txmirror.cli.options import (
-    Invocation,
     check_path,
     common_options,
     data_flag,
@@ -41,7 +41,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
-@common_options(environment=True)
+@common_options
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def txmirror() -> None:
     """Read and change ZooKeeper's nodes, hold locks and registrations there, and operate the daemon of this machine."""
@@ -49,7 +49,7 @@ def txmirror() -> None:
 
 def _command(name: str) -> Callable[[_F], click.Command]:
     def add(function: _F) -> click.Command:
-        return txmirror.command(name)(common_options()(function))
+        return txmirror.command(name)(common_options(function))
 
     return add
 

@@ -24,14 +24,23 @@ class Console:
     :param out: the stream for results.
     :param err: the stream for messages.
     :param quiet: whether to write error messages only.
+    :param width: the width of the terminal of ``out``; None if it is no terminal.
+    :param ascii_only: whether to draw with ASCII characters only.
+    :ivar err: the stream for messages.
     :ivar broken: the exit status if results can no longer be written: the reader is gone, or the write fails.
+    :ivar before_message: called before each message: it removes a progress bar from the line.
     :ivar broke: called when :attr:`broken` is set.
     :ivar writing: whether a write of results is in progress; it may block.
     """
 
-    def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
+    def __init__(
+        self, out: TextIO, err: TextIO, *, quiet: bool = False, width: int | None = None, ascii_only: bool = False
+    ) -> None:
+        self.err = err
+        self.width = width
+        self.before_message: Callable[[], object] = lambda: None
         self._out = out
-        self._err = err
+        self._ascii_only = ascii_only
         self._quiet = quiet
         self.broken: Status | None = None
         self.broke: Callable[[], object] = lambda: None
@@ -83,18 +92,26 @@ class Console:
         return self.broken is None
 
     def can_show(self, text: str) -> bool:
-        """Return whether the encoding of the results has all of these characters."""
+        """Return whether the encoding of the results, and the locale, have all of these characters."""
+        if self._ascii_only and not text.isascii():
+            return False
         try:
             text.encode(getattr(self._out, "encoding", None) or "utf-8")
         except UnicodeEncodeError:
             return False
         return True
 
+    @property
+    def shows_progress(self) -> bool:
+        """True if a progress bar can be shown: stderr is a terminal, and ``quiet`` is not set."""
+        return not self._quiet and self.err.isatty()
+
     def fail(self, text: str) -> None:
         """Write an error message: why the command has failed, or failed in part."""
         try:
-            self._err.write(f"txmirror: {on_one_line(text)}\n")
-            self._err.flush()
+            self.before_message()
+            self.err.write(f"txmirror: {on_one_line(text)}\n")
+            self.err.flush()
         except OSError:
             # The stream's reader is gone.
             pass
@@ -107,14 +124,16 @@ class Console:
 
 @implementer(ILogObserver)
 class LogForwarder:
-    """Writes the package's log events from warnings up to the console, each in one line.
+    """Writes the package's log events to the console, each in one line.
 
     :param console: the console.
-    :ivar held: while this is a list, warnings are added to it and not written.
+    :param verbose: 0 for warnings and above; 1 for information too, and 2 for all events.
+    :ivar held: while this is a list, warnings are added to it and not written. ``verbose`` writes them all the same.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, verbose: int = 0) -> None:
         self._console = console
+        self._verbose = verbose
         self.held: list[LogEvent] | None = []
 
     def __call__(self, event: LogEvent) -> None:
@@ -124,11 +143,18 @@ class LogForwarder:
         text = formatEvent(event)
         if failure is not None:
             self._console.fail(f"{text} {failure.type.__name__}: {failure.getErrorMessage()}".strip())
+            return
+        if level >= LogLevel.warn and self.held is not None:
+            self.held.append(event)
+            shown = self._verbose > 0
         elif level >= LogLevel.warn:
-            if self.held is not None:
-                self.held.append(event)
-            else:
-                self._console.say(text)
+            shown = True
+        else:
+            # Twisted has information of its own, about factories and ports.
+            ours = str(event.get("log_namespace", "")).startswith("txmirror.")
+            shown = ours and self._verbose > (level is not LogLevel.info)
+        if shown:
+            self._console.say(text)
 
 
 def reason_of(warning: LogEvent, connect_string: str) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 import click
 from twisted.internet.defer import Deferred
 
 from txmirror.cli import meeting, queueing
 from txmirror.cli.child import Child, find_program
+from txmirror.cli.invocation import Invocation
 from txmirror.cli.options import (
-    Invocation,
     common_options,
     grace_option,
     name_option,
     path_argument,
     program_argument,
+    read_program,
     seconds_option,
     session_timeout_option,
 )
@@ -25,27 +25,13 @@ from txmirror.recipes.entries import PRIORITY
 
 
 @click.group("queue", no_args_is_help=False)
-@common_options()
+@common_options
 def queue() -> None:
     """Put entries into queues, and take them. An entry stays in its queue until it is consumed."""
 
 
-def _program(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
-    if value is None:
-        return None
-    try:
-        arguments = shlex.split(value)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{value!r} cannot be split into arguments: {str(error).lower()}", ctx, param
-        ) from None
-    if not arguments:
-        raise click.BadParameter(f"{value!r} names no program", ctx, param)
-    return arguments
-
-
 @queue.command("put")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.argument("data", default="-")
 @click.option(
@@ -65,7 +51,7 @@ def put(invocation: Invocation, path: str, data: str, priority: int, lines: bool
 
 
 @queue.command("get")
-@common_options()
+@common_options
 @path_argument(root=False)
 @seconds_option("--wait", "How long to wait for each entry; 0 does not wait. [default: without limit]")
 @click.option(
@@ -78,7 +64,7 @@ def put(invocation: Invocation, path: str, data: str, priority: int, lines: bool
 @click.option(
     "--consume-with",
     metavar="COMMAND",
-    callback=_program,
+    callback=read_program,
     help="Run this program and its arguments for each entry, which is its standard input. The entry is consumed if it succeeds.",
 )
 @click.option("--lines", is_flag=True, help="Print a line end after each entry.")
@@ -118,7 +104,7 @@ def get(
 
 
 @queue.command("peek")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.pass_obj
 def peek(invocation: Invocation, path: str) -> int:
@@ -127,7 +113,7 @@ def peek(invocation: Invocation, path: str) -> int:
 
 
 @queue.command("length")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.pass_obj
 def length(invocation: Invocation, path: str) -> int:
@@ -136,7 +122,7 @@ def length(invocation: Invocation, path: str) -> int:
 
 
 @click.command("counter")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.option(
     "--add", "amount", type=int, metavar="NUMBER", help="Add this whole number first, once; it may be negative."
@@ -148,13 +134,13 @@ def counter(invocation: Invocation, path: str, amount: int | None) -> int:
 
 
 @click.group("barrier", no_args_is_help=False)
-@common_options()
+@common_options
 def barrier() -> None:
     """Let programs wait until a barrier is removed, or for each other."""
 
 
 @barrier.command("create")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.pass_obj
 def create(invocation: Invocation, path: str) -> int:
@@ -163,7 +149,7 @@ def create(invocation: Invocation, path: str) -> int:
 
 
 @barrier.command("remove")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.pass_obj
 def remove(invocation: Invocation, path: str) -> int:
@@ -172,7 +158,7 @@ def remove(invocation: Invocation, path: str) -> int:
 
 
 @barrier.command("wait")
-@common_options()
+@common_options
 @path_argument(root=False)
 @seconds_option("--wait", "How long to wait. [default: without limit]")
 @session_timeout_option
@@ -183,7 +169,7 @@ def wait_(invocation: Invocation, path: str, wait: float | None) -> int:
 
 
 @barrier.command("run")
-@common_options()
+@common_options
 @path_argument(root=False)
 @click.option(
     "--count", type=click.IntRange(min=1), required=True, help="The number of participants, the same for all."

@@ -6,7 +6,9 @@ format defines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import yaml
 
@@ -45,16 +47,72 @@ def json_lines(value: object) -> Iterator[str]:
 
 
 def json_line(value: object) -> str:
-    """Return a value as one line of JSON."""
-    return _ONE_LINE.write(value)
+    """Return a value as one line of JSON, in ASCII.
+
+    :raises CommandError: it is nested too deeply.
+    """
+    try:
+        return _ONE_LINE.write(value)
+    except NestedTooDeeply:
+        raise _too_deep("jsonl") from None
 
 
-def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Return the lines of a table, with columns as wide as their longest text."""
+def value_lines(value: object, output: str) -> Iterator[str]:
+    """Return a value as lines of a format.
+
+    :param output: ``json``, ``yaml`` or ``jsonl``, which is one line.
+    :raises CommandError: it is nested too deeply.
+    """
+    if output == "jsonl":
+        return iter((json_line(value),))
+    return json_lines(value) if output == "json" else yaml_lines(value)
+
+
+def record_lines(
+    records: Iterable[Mapping[str, Any]],
+    output: str,
+    heads: Sequence[str],
+    row: Callable[[Mapping[str, Any]], Sequence[str]],
+    *,
+    width: int | None = None,
+) -> Iterator[str]:
+    """Return records as lines of a format.
+
+    :param output: ``table``; ``jsonl``, one record a line; ``json`` or ``yaml``, a list of all records.
+    :param heads: the heads of the table's columns.
+    :param row: returns the texts of a record's row in the table.
+    :param width: as for :func:`table_lines`.
+    :raises CommandError: a record is nested too deeply.
+    """
+    if output == "table":
+        return table_lines(heads, map(row, records), width=width)
+    if output == "jsonl":
+        return map(json_line, records)
+    return value_lines(list(records), output)
+
+
+def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | None = None) -> Iterator[str]:
+    """Return the lines of a table, with columns as wide as their longest text.
+
+    :param width: the width of the terminal: the last column is shortened to it. None shortens nothing.
+    """
     table = [heads, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        yield shorten("  ".join(text.ljust(each) for text, each in zip(row, widths, strict=True)).rstrip(), width)
+
+
+def shorten(line: str, width: int | None) -> str:
+    """Return a line that is not wider than a terminal; None is no terminal."""
+    return line if width is None or len(line) <= width else f"{line[: max(0, width - 3)]}..."
+
+
+def data_fields(data: bytes) -> dict[str, str]:
+    """Return a node's data for JSON and YAML, unchanged: as ``data`` if they are UTF-8, else as ``data_base64``."""
+    try:
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": b64encode(data).decode()}
 
 
 def excerpt(data: bytes) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
@@ -36,7 +38,7 @@ def launch(settings: Settings, program: Program) -> int:
             stream.reconfigure(errors="backslashreplace")
     # Without this, Twisted writes critical events to stderr itself, with tracebacks.
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
-    console = Console(sys.stdout or io.StringIO(), sys.stderr or io.StringIO(), quiet=settings.quiet)
+    console = make_console(settings)
     run = Run(settings, console, IReactorTime(reactor))
     statuses: list[int] = []
     unheard: list[int] = []
@@ -71,6 +73,25 @@ def launch(settings: Settings, program: Program) -> int:
     if console.broken is not None:
         abandon_output()
     return statuses[0] if statuses else Status.BUG
+
+
+def make_console(settings: Settings) -> Console:
+    """Return a console on the standard streams."""
+    out, err = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
+    width = shutil.get_terminal_size().columns if out.isatty() else None
+    return Console(out, err, quiet=settings.quiet, width=width, ascii_only=in_c_locale(os.environ))
+
+
+def in_c_locale(environment: Mapping[str, str]) -> bool:
+    """Return whether the environment asks for the locale C, which has ASCII only. Python itself uses UTF-8 then."""
+    if environment.get("PYTHONIOENCODING") or environment.get("PYTHONUTF8") == "1":
+        return False
+    kind = environment.get("LC_CTYPE", "")
+    if kind in ("C.UTF-8", "C.utf8", "UTF-8"):
+        # Python may have set it by itself.
+        kind = ""
+    locale = environment.get("LC_ALL") or kind or environment.get("LANG") or "C"
+    return locale in ("C", "POSIX")
 
 
 def fill_standard_descriptors() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from txmirror import paths
-from txmirror.cli.formats import excerpt, json_lines, table_lines, yaml_lines
+from txmirror.cli.formats import excerpt, table_lines, value_lines
 from txmirror.cli.statuses import message_of
 from txmirror.errors import ZooKeeperException
 from txmirror.printable import on_one_line, session_name
@@ -16,17 +16,12 @@ from txmirror.registry import CODECS
 from txmirror.types import Payload, Undecodable, ZnodeStat
 
 #: The output formats.
-FORMATS = ("yaml", "json", "dir", "table")
+FORMATS = ("yaml", "json", "jsonl", "table", "dir")
 
 #: The codec for the data of nodes.
 _CODEC = CODECS["ndsr"]
 
 Value = tuple[bytes, ZnodeStat]
-
-
-def value_lines(value: object, output: str) -> Iterator[str]:
-    """Return a value as lines of JSON or YAML."""
-    return json_lines(value) if output == "json" else yaml_lines(value)
 
 
 def owner(stat: ZnodeStat) -> str:

@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-import re
+import os
+import shlex
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
-import attrs
 import click
+from click.shell_completion import CompletionItem
 
 from txmirror import paths
-from txmirror.access import OPTIONS, REFUSAL, AccessOption, read_access
+from txmirror.access import OPTIONS, REFUSAL, AccessOption
+from txmirror.cli.invocation import Invocation, check_servers
 from txmirror.cli.nodes import FORMATS
-from txmirror.cli.run import Program
-from txmirror.cli.settings import Settings
-from txmirror.client import parse_servers
+from txmirror.cli.sizes import parse_size
 from txmirror.durations import parse_seconds
 from txmirror.facts import add_fact
 from txmirror.printable import is_utf8
 from txmirror.recipes.lock_style import STYLES
 from txmirror.registry import CODECS
-from txmirror.wire import HARD_FRAME_LIMIT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
 
 #: The longest time that an option accepts, in seconds: a day.
 _LONGEST = 86400.0
 _SHORTEST = 0.001
-
-_SIZE = re.compile(r"([0-9]{1,12})([KMGkmg]?)")
-
-
-@attrs.define
-class Invocation:
-    """The options of a command line that are parsed so far, and the function that runs the command."""
-
-    launch: Callable[[Settings, Program], int]
-    """Runs a program, and returns the exit status."""
-    stdin: BinaryIO
-    """The standard input."""
-    given: dict[str, Any] = attrs.field(factory=dict)
-    """The options from the command line, by the names that :class:`~txmirror.cli.settings.Settings` has for them."""
-    access: dict[str, str | bool | None] = attrs.field(factory=dict)
-    """The options from the command line that are in :data:`txmirror.access.OPTIONS`, by their long names."""
-
-    def run(self, program: Program) -> int:
-        """Run a program with these options.
-
-        :raises click.UsageError: the combination of options is invalid.
-        """
-        try:
-            access = read_access(self.access)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        return self.launch(Settings(access=access, **self.given), program)
 
 
 def check_path(value: str, *, root: bool = True) -> str:
@@ -86,12 +59,20 @@ def _keep(name: str, ctx: click.Context, value: Any) -> None:
 
 
 def _servers(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        try:
-            parse_servers(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
-    _keep("servers", ctx, value)
+    _keep("servers", ctx, None if value is None else _parsed(check_servers, value))
+
+
+def _parsed(parse: Callable[[str], _T], value: str) -> _T:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _profile(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    invocation = ctx.find_object(Invocation)
+    if value is not None and invocation is not None:
+        invocation.profile = value
 
 
 def _refuse_password(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -113,18 +94,7 @@ def _access_option(option: AccessOption) -> Callable[[_F], _F]:
 
 
 def _max_reply(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    _keep("max_reply", ctx, None if value is None else _size(value))
-
-
-def _size(value: str) -> int:
-    """Return a number of bytes; K, M and G stand for powers of 1024."""
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is no number of bytes, such as 16M")
-    size = int(match[1]) << 10 * " KMG".index(match[2].upper() or " ")
-    if not 1024 <= size <= HARD_FRAME_LIMIT:
-        raise click.BadParameter(f"{value!r} is not between 1K and {HARD_FRAME_LIMIT // 1024**2}M")
-    return size
+    _keep("max_reply", ctx, None if value is None else _parsed(parse_size, value))
 
 
 def _session_time(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -135,28 +105,33 @@ def _plain(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     _keep(str(param.name), ctx, value)
 
 
-def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
-    """Add the options that all commands share; they are accepted before and after the command's name.
+def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    # Before and after the command's name: the counts are added.
+    invocation = ctx.find_object(Invocation)
+    if value and invocation is not None:
+        invocation.given["verbose"] = invocation.given.get("verbose", 0) + value
 
-    :param environment: whether to read options that are missing from the environment.
-    """
+
+def common_options(function: _F) -> _F:
+    """Add the options that all commands share; they are accepted before and after the command's name."""
 
     def option(*names: str, **settings: Any) -> Callable[[_F], _F]:
-        variable = settings.pop("variable", None)
-        return click.option(
-            *names,
-            expose_value=False,
-            envvar=variable if environment else None,
-            **{"callback": _plain, **settings},
-        )
+        return click.option(*names, expose_value=False, **{"callback": _plain, **settings})
 
-    options = (
+    options: tuple[Callable[[_F], _F], ...] = (
         option(
             *("-s", "--servers"),
             metavar="HOSTS",
             callback=_servers,
-            variable="TXMIRROR_SERVERS",
             help="ZooKeeper's servers, as host:port,host:port/chroot. [TXMIRROR_SERVERS; default: localhost:2181]",
+        ),
+        option(
+            "--profile",
+            metavar="NAME",
+            callback=_profile,
+            shell_complete=complete_profile,
+            help="Take the settings that are not given here from this profile of the file TXMIRROR_CONFIG,"
+            " ~/.config/txmirror/profiles.toml by default. [TXMIRROR_PROFILE]",
         ),
         *map(_access_option, OPTIONS),
         # Defined, so that the error message names the right option, and does not quote the password.
@@ -165,7 +140,6 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
             "--max-reply",
             metavar="SIZE",
             callback=_max_reply,
-            variable="TXMIRROR_MAX_REPLY",
             help="The longest reply to accept, as in 16M, for nodes with very many children."
             " [TXMIRROR_MAX_REPLY; default: 4M]",
         ),
@@ -176,14 +150,27 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
             help="How long ZooKeeper may be out of reach before the command gives up. [default: 5]",
         ),
         option("-q", "--quiet", is_flag=True, default=None, help="Print error messages only."),
+        option(
+            *("-v", "--verbose"),
+            count=True,
+            callback=_verbose,
+            help="Write the log to stderr, too: what happens to the session; twice: each request.",
+        ),
     )
+    for each in reversed(options):
+        function = each(function)
+    return function
 
-    def add(function: _F) -> _F:
-        for each in reversed(options):
-            function = each(function)
-        return function
 
-    return add
+def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of profiles that begin with a text. It is silent on failure."""
+    from txmirror.cli.profiles import profile_names, profiles_file  # noqa: PLC0415 - it takes long
+
+    try:
+        names = profile_names(profiles_file(os.environ))
+    except ValueError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def path_argument(default: str | None = None, *, root: bool = True) -> Callable[[_F], _F]:
@@ -268,6 +255,24 @@ grace_option = seconds_option(
 def program_argument(*, required: bool) -> Callable[[_F], _F]:
     """Add the argument COMMAND to a command: a program and its arguments."""
     return click.argument("command", nargs=-1, required=required, type=click.UNPROCESSED)
+
+
+def read_program(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    """Return a program and its arguments from the value of an option, split as by a shell; None if it is missing.
+
+    :raises click.BadParameter: it cannot be split, or is empty.
+    """
+    if value is None:
+        return None
+    try:
+        arguments = shlex.split(value)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} cannot be split into arguments: {str(error).lower()}", ctx, param
+        ) from None
+    if not arguments:
+        raise click.BadParameter(f"{value!r} names no program", ctx, param)
+    return arguments
 
 
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="Include all nodes below PATH.")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
-from txmirror.cli.formats import excerpt, table_lines
-from txmirror.cli.nodes import Nodes, details, owner, value_lines
+from txmirror.cli.formats import excerpt, table_lines, value_lines
+from txmirror.cli.nodes import Nodes, details, owner
 from txmirror.cli.run import Outcome, Run
 from txmirror.cli.statuses import status_of_all
 from txmirror.errors import NoNodeException

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import cast
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 
 from txmirror.cli.console import Console, LogForwarder, reason_of
 from txmirror.cli.outages import OutageLimit
+from txmirror.cli.progress import Progress
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status, message_of, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
@@ -26,9 +28,6 @@ from txmirror.errors import (
 )
 from txmirror.mirror import Mirror
 from txmirror.types import ACL
-
-#: The timeout for closing the session, in seconds.
-_CLOSE_TIME = 2.0
 
 
 @attrs.frozen
@@ -76,7 +75,7 @@ class Run:
             sasl=settings.access.sasl,
             # The timer of this class ends the wait for a connection, before the client's limit does.
             limits=Limits(
-                max_reply=settings.max_reply, close_time=_CLOSE_TIME, queued_time=2 * settings.timeout + 60.0
+                max_reply=settings.max_reply, close_time=settings.close_timeout, queued_time=2 * settings.timeout + 60.0
             ),
             random=random,
             reactor=reactor,
@@ -89,7 +88,7 @@ class Run:
         self._signal: int | None = None
         self._forward: Callable[[int], object] | None = None
         self._working: Deferred[Outcome] | None = None
-        self._log_forwarder = LogForwarder(console)
+        self._log_forwarder = LogForwarder(console, settings.verbose)
 
     # For programs.
 
@@ -102,6 +101,22 @@ class Run:
         """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console."""
         self._outages.outlive()
         self._log_forwarder.held = None
+
+    @contextmanager
+    def show_progress(
+        self, label: str, done: Callable[[], int], total: Callable[[], int | None] = lambda: None
+    ) -> Iterator[None]:
+        """While the body runs, show a progress bar on a terminal, if it takes longer than a second.
+
+        :param done: returns the number of items that are done.
+        :param total: returns the number of all items; None while it is unknown.
+        """
+        progress = Progress(self.console, self.reactor, label, done, total)
+        progress.start()
+        try:
+            yield
+        finally:
+            progress.stop()
 
     def note_doubt(self, text: str) -> None:
         """From now on, add ``text`` to the message if ZooKeeper goes out of reach for too long: it says which effect is unknown."""

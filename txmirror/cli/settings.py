@@ -8,6 +8,7 @@ from txmirror.access import Access
 from txmirror.wire import DEFAULT_MAX_REPLY
 
 
+# More than 7 parameters: a setting for each option.
 @attrs.frozen
 class Settings:
     """The settings of a connection to ZooKeeper. Times are in seconds."""
@@ -22,3 +23,8 @@ class Settings:
     max_reply: int = DEFAULT_MAX_REPLY
     """The longest reply to accept, in bytes."""
     quiet: bool = False
+    """True to write error messages only."""
+    verbose: int = 0
+    """How much of the log to write to stderr: 0 for warnings, 1 for information too, 2 for all."""
+    close_timeout: float = 2.0
+    """The timeout for closing the session."""

@@ -307,7 +307,7 @@ class CompletionTests(CommandLineTestCase):
     def test_words(self) -> None:
         self.assertEqual(self.complete("se"), ["services", "set"])
         self.assertEqual(self.complete("get", "--re"), ["--recursive"])
-        self.assertEqual(self.complete("get", "-o", ""), ["yaml", "json", "dir", "table"])
+        self.assertEqual(self.complete("get", "-o", ""), ["yaml", "json", "jsonl", "table", "dir"])
 
     def test_script(self) -> None:
         """The completion script for a shell is printed."""

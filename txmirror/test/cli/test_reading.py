@@ -214,6 +214,7 @@ class GetTests(ReadingTestCase):
         expected = {
             "yaml": "path: /services\n",
             "json": '{\n  "path": "/services"\n}\n',
+            "jsonl": '{"path": "/services"}\n',
             "dir": "/services\n",
             "table": "PATH\n/services\n",
         }
