@@ -18,6 +18,7 @@ BY_CONTRACT = {"mirror", "recipes"}
 ONCE = {
     "test_architecture",
     "test_closing",
+    "pages",
     "test_examples",
     "test_monitoring",
     "test_recorded_histories",
@@ -36,7 +37,7 @@ def read_named(section: str) -> list[str]:
 class OtherPythonsTests(SynchronousTestCase):
     def test_every_package(self) -> None:
         """The list has the tests of each package or of its contract, and all single test modules; of integration it has some."""
-        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS - BY_CONTRACT
+        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS - BY_CONTRACT - ONCE
         contracts = {f"{name}.test_contract_embedded" for name in BY_CONTRACT}
         contracts = {name for name in contracts if (TESTS / f"{name.replace('.', '/')}.py").exists()}
         single = {path.stem for path in TESTS.glob("test_*.py")} - ONCE
@@ -44,8 +45,10 @@ class OtherPythonsTests(SynchronousTestCase):
         self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single | contracts})
 
     def test_once(self) -> None:
-        """The omitted test modules exist."""
-        self.assertEqual({name for name in ONCE if not (TESTS / f"{name}.py").exists()}, set())
+        """The omitted test modules and packages exist."""
+        self.assertEqual(
+            {name for name in ONCE if not ((TESTS / f"{name}.py").exists() or (TESTS / name).is_dir())}, set()
+        )
 
 
 class KeeperTests(SynchronousTestCase):

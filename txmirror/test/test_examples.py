@@ -26,6 +26,8 @@ from txmirror.test.compat.available import install_or_skip
 from txmirror.testing import ServerProcess
 
 _FOLDER = "TXMIRROR_EXAMPLES"
+#: The programs that the commands of pages run: see txmirror.test.pages.
+RUN_BY_PAGES = {"greet.py", "greeter.py", "greeters.py"}
 
 
 def find_examples() -> Path:
@@ -390,8 +392,11 @@ class ExampleTests(TestCase):
         self.assertEqual(self.run_on_server("asyncio_program.py"), expected)
 
     def test_all(self) -> None:
-        """No example is without its test. The tests of neighbours run two: they need another project, or the daemon."""
-        elsewhere = {find_examples() / name for name in ("aiohttp_server.py", "follow_service.py")}
+        """No example is without its test. The tests of neighbours run two: they need another project, or the daemon. The tests of
+        pages run those that a page tells its reader to run.
+        """
+        neighbours = {"aiohttp_server.py", "follow_service.py"}
+        elsewhere = {find_examples() / name for name in neighbours | RUN_BY_PAGES}
         for path in set(find_examples().glob("*.py")) - elsewhere:
             name = path.stem.removeprefix("test_")
             self.assertTrue(hasattr(self, f"test_{name}"), f"{path.name} is not tested")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
+import io
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 SCRIPT = """\
 #!{python} -ISE
@@ -156,10 +158,11 @@ def _become(request: Mapping[str, object], streams: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    # As on a terminal, which readers of the page have.
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
+    # By lines, as on a terminal, which readers of the page have.
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        buffer = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True))
     random.seed()
 
 
@@ -173,16 +176,16 @@ def _run(command: list[str]) -> int:
             status: object = getattr(importlib.import_module(module), function)()
         elif arguments[0] == "-m":
             sys.argv = arguments[1:]
-            sys.path.insert(0, os.getcwd())
+            sys.path.insert(0, str(Path.cwd()))
             status = runpy.run_module(arguments[1], run_name="__main__", alter_sys=True) and 0
         elif arguments[0] == "-c":
             sys.argv = ["-c", *arguments[2:]]
             sys.path.insert(0, "")
-            exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+            exec(arguments[1], {"__name__": "__main__"})  # noqa: S102 - it is the command line of a page
             status = 0
         else:
             sys.argv = arguments
-            sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))
+            sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
             status = runpy.run_path(arguments[0], run_name="__main__") and 0
     except SystemExit as exit_:
         status = exit_.code

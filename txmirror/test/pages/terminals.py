@@ -6,7 +6,9 @@ Times, ids of sessions and processes, and random ports may differ from those of 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,10 +30,11 @@ from txmirror.test.zookeeper import free_ports
 LIMIT = 20.0
 #: Ports that pages show, for which each run of a page has free ones.
 _PORTS = (2181, 2182, 2183, 2281, 2888, 2889, 2890, 3888, 3889, 3890, 8080, 8081, 8580)
-_PORT = re.compile(r"(?<![\d.])(%s)(?!\d)" % "|".join(map(str, _PORTS)))
+_PORT = re.compile(rf"(?<![\d.])({'|'.join(map(str, _PORTS))})(?!\d)")
 #: The embedded server, which listens at 2181 by default.
 _EMBEDDED = re.compile(r"-m txmirror\.embedded\b(?!.*--listen)")
-_OTHER_SERVERS = re.compile(r"zk1:2181,zk2:2181(,zk3:2181)?")
+#: Also within the string of an endpoint.
+_OTHER_SERVERS = re.compile(r"zk1(\\?):2181,zk2\\?:2181(,zk3\\?:2181)?")
 #: What differs from run to run, and what takes its place on both sides.
 _DIFFERENT = [
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
@@ -38,7 +42,7 @@ _DIFFERENT = [
     (re.compile(r"\b0x[0-9a-f]{6,}\b"), "<id>"),
     (re.compile(r"(\"?\bpid\b\"?[:=] ?|process )\d+"), r"\1<pid>"),
     # Ports that the system has chosen.
-    (re.compile(r"(?<![\d.])[3-6]\d{4}(?![\d.])"), "<port>"),
+    (re.compile(r"(?<![\d.])[3-6]\d{4}(?!\d|\.\d)"), "<port>"),
     (re.compile(r"\bin \d+\.\d+ ?s\b"), "in <seconds>"),
     (re.compile(r"\b_c_[0-9a-f-]{36}-"), "_c_<guid>-"),
     # The message of a shell that is not interactive has more.
@@ -80,6 +84,14 @@ class Programs:
         shutil.rmtree(self._folder)
 
 
+@functools.cache
+def shared_programs() -> Programs:
+    """Return the process of all pages of one run: it starts when first asked for, and stops when the interpreter exits."""
+    programs = Programs()
+    atexit.register(programs.stop)
+    return programs
+
+
 class Page:
     """The folder and the terminals of one page.
 
@@ -108,7 +120,7 @@ class Page:
     def translate(self, text: str) -> str:
         """Replace the page's addresses by those of this run."""
         text = _EMBEDDED.sub("-m txmirror.embedded --listen 127.0.0.1:2181", text)
-        text = _OTHER_SERVERS.sub("127.0.0.1:2181", text)
+        text = _OTHER_SERVERS.sub(r"127.0.0.1\1:2181", text)
         return _PORT.sub(lambda found: self._ports[found[1]], text)
 
     def as_shown(self, text: str) -> str:
@@ -171,7 +183,9 @@ def split(lines: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             if begun or output:
                 yield command, output
             command, output, begun = line.removeprefix("$ "), [], True
-            while line not in _KEYS and number < len(lines) and (lines[number].startswith("> ") or command.endswith("\\")):
+            while (
+                line not in _KEYS and number < len(lines) and (lines[number].startswith("> ") or command.endswith("\\"))
+            ):
                 command += "\n" + lines[number].removeprefix("> ")
                 number += 1
         else:
@@ -201,7 +215,7 @@ class Terminal:
             f"source {state}\n"
             f"ulimit -c 0; (exit {self._status})\n"
             f"{self._page.translate(command)}\n"
-            f"status=$?; {{ echo cd $(printf %q \"$PWD\"); export -p; }} > {state}; exit $status"
+            f'status=$?; {{ echo cd $(printf %q "$PWD"); export -p; }} > {state}; exit $status'
         )
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -212,7 +226,7 @@ class Terminal:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # A process group of its own, for Ctrl-C, in the session of the process that forks the programs.
-                preexec_fn=os.setpgrp,
+                preexec_fn=os.setpgrp,  # noqa: PLW1509 - Python 3.10 has nothing else, and nothing forks here in a thread
             )
         self._groups.append(self._process.pid)
         self._compared = 0
@@ -230,7 +244,7 @@ class Terminal:
         while not matches(expected, printed := self._new_lines()):
             if time.monotonic() > deadline or not self._running():
                 raise PageFailed(difference(expected, printed))
-            time.sleep(0.01)
+            threading.Event().wait(0.01)
         self._compared += len(printed)
 
     def _running(self) -> bool:
@@ -284,4 +298,6 @@ def matches(expected: Sequence[str], printed: Sequence[str]) -> bool:
 
 def difference(expected: Sequence[str], printed: Sequence[str]) -> str:
     """Describe a difference."""
-    return "\n".join(["the page shows:", *(f"  {line}" for line in expected), "it printed:", *(f"  {line}" for line in printed)])
+    return "\n".join(
+        ["the page shows:", *(f"  {line}" for line in expected), "it printed:", *(f"  {line}" for line in printed)]
+    )

@@ -5,7 +5,6 @@ The pages are found beside the examples (see ``test_examples``); where they are 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from unittest import SkipTest
@@ -13,7 +12,7 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.test.pages.blocks import Block, find_blocks
-from txmirror.test.pages.terminals import Page, Programs
+from txmirror.test.pages.terminals import Page, shared_programs
 from txmirror.test.test_examples import find_examples
 from txmirror.test.zookeeper import check_available
 
@@ -44,18 +43,10 @@ class PageTests(SynchronousTestCase):
     """A test for each page with commands."""
 
     timeout = 60
-    programs: Programs | None = None
-
-    @classmethod
-    def start_programs(cls) -> Programs:
-        if cls.programs is None:
-            cls.programs = Programs()
-            # The interpreter's exit closes its standard input, which ends it.
-        return cls.programs
 
     def run_page(self, name: str) -> None:
         blocks = blocks_of(name)
-        page = Page(self.start_programs(), find_examples())
+        page = Page(shared_programs(), find_examples())
         self.addCleanup(page.close)
         if not any("txmirror.embedded" in line for block in blocks if is_run(block) for line in block.lines):
             page.start_server()
