@@ -11,6 +11,7 @@ from typing import Any
 
 from clock import Clock
 from kazoo.client import KazooClient
+from kazoo.recipe.queue import Queue
 
 DATA = b"x" * 100
 ROOT = "/txmirror-benchmark"
@@ -98,11 +99,36 @@ def w5(client: KazooClient, clock: Clock) -> None:
     watching.stop()
 
 
+def q1(client: KazooClient, clock: Clock) -> None:
+    queue = empty_queue(client)
+    clock.start()
+    for _ in range(2000):
+        queue.put(DATA)
+    clock.stop()
+
+
+def q2(client: KazooClient, clock: Clock) -> None:
+    # Its ``put`` waits, so this is the request that it makes.
+    path = f"{empty_queue(client).path}/entry-100-"
+    clock.start()
+    outstanding(200, ((lambda: client.create_async(path, DATA, sequence=True)) for _ in range(10_000)))
+    clock.stop()
+
+
+def empty_queue(client: KazooClient) -> Queue:
+    """Return a queue whose node exists, and which is empty."""
+    clear(client)
+    queue = client.Queue(ROOT)
+    queue.put(DATA)
+    queue.get()
+    return queue
+
+
 def main(workload: str, servers: str) -> None:
     """Run a workload and print its figures."""
     client, clock = KazooClient(servers), Clock()
     client.start()
-    {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5}[workload](client, clock)
+    {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "Q1": q1, "Q2": q2}[workload](client, clock)
     clear(client)
     client.stop()
     print(json.dumps(clock.figures))

@@ -13,6 +13,7 @@ from twisted.internet.task import react
 
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror
+from txmirror.recipes import Queue
 
 DATA = b"x" * 100
 ROOT = "/txmirror-benchmark"
@@ -119,11 +120,35 @@ async def w5(client: ZooKeeperClient, clock: Clock) -> None:
     await mirror.close()
 
 
+async def q1(client: ZooKeeperClient, clock: Clock) -> None:
+    queue = await empty_queue(client)
+    clock.start()
+    for _ in range(2000):
+        await queue.put(DATA)
+    clock.stop()
+
+
+async def q2(client: ZooKeeperClient, clock: Clock) -> None:
+    queue = await empty_queue(client)
+    clock.start()
+    await outstanding(200, ((lambda: queue.put(DATA)) for _ in range(10_000)))
+    clock.stop()
+
+
+async def empty_queue(client: ZooKeeperClient) -> Queue:
+    """Return a queue whose nodes exist, and which is empty."""
+    await clear(client)
+    queue = Queue(client, ROOT)
+    await queue.put(DATA)
+    await queue.get()
+    return queue
+
+
 async def main(reactor: object, workload: str, servers: str) -> None:
     """Run a workload and print its figures."""
     client, clock = ZooKeeperClient(servers), Clock()
     await client.connect()
-    await {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5}[workload](client, clock)
+    await {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "Q1": q1, "Q2": q2}[workload](client, clock)
     await clear(client)
     await client.close()
     print(json.dumps(clock.figures))

@@ -68,7 +68,7 @@ class LockingQueue:
         check_transactions(self, self._client)
         self._contender = Contender(client, path, name, acl, reactor)
         self._taken_path = f"{path}/taken"
-        self._entries = Entries(self._place, f"{path}/entries", MarkedWrites(self._place, path))
+        self._entries = Entries(self._place, f"{path}/entries", MarkedWrites(self._place, path, reuse=True))
 
     def __repr__(self) -> str:
         return f"<LockingQueue {self._place!r}>"

@@ -1,21 +1,20 @@
 """Transactions that are done at most once, although replies can be lost.
 
-A write that must not be done twice, such as the deletion of a queue's first entry, is sent in one transaction with the creation of an
-ephemeral node with a unique name, the *mark*. If the reply is lost, the mark says whether the transaction was done. The mark is
-deleted when that is known. It ends with the session, so nothing can be said after that.
+A write that must not be done twice, such as the deletion of a queue's first entry, is sent in one transaction with the creation or the
+change of an ephemeral node with a unique name, the *mark*. If the reply is lost, the mark says whether the transaction was done. The mark
+is deleted when that is known, or used again by the next transaction. It ends with the session, so nothing can be said after that.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from txmirror import paths
 from txmirror.errors import (
     ConnectionLossException,
+    NoAuthException,
     NoNodeException,
     SessionExpiredException,
     TransactionFailedException,
@@ -23,6 +22,7 @@ from txmirror.errors import (
     ZooServerProblem,
 )
 from txmirror.interfaces import ITransaction, urgent_client
+from txmirror.recipes.marks import Mark, SpareMarks
 from txmirror.recipes.place import Place, transaction
 
 
@@ -50,13 +50,19 @@ class MarkedWrites:
 
     :param place: the recipe's node and client. Its client has transactions.
     :param parent: the parent of the marks.
+    :param reuse: whether a mark stays for a moment, for the next transaction. Then the parent cannot be deleted at once.
+    :ivar place: as the parameter.
+    :ivar parent: as the parameter.
+    :ivar spare: the marks that no transaction uses now.
     """
 
     _log = Logger()
 
-    def __init__(self, place: Place, parent: str) -> None:
+    def __init__(self, place: Place, parent: str, *, reuse: bool = False) -> None:
         self.parent = parent
-        self._place = place
+        self.place = place
+        self.spare = SpareMarks(place.client, parent, place.reactor, self.discard)
+        self.spare.enabled = self.spare.enabled and reuse
 
     async def commit(
         self, fill: Callable[[ITransaction], None], *, abandoned: Callable[[], bool] = lambda: False
@@ -74,70 +80,40 @@ class MarkedWrites:
         :raises ZooKeeperException: a server refuses it, or there will be no session any more. Its ``applied`` is None if nobody can know
             whether it was done.
         """
-        client, policy = self._place.client, self._place.retry_policy
-        mark = paths.join(self.parent, uuid.uuid4().hex)
-        lost: ZooServerProblem | None = None
-        session, failures = 0, 0
-        # Whether the mark may exist, and whether a request that creates it may still be on its way through another server.
-        sent = in_doubt = False
+        write = _Write(self, fill)
+        failures = 0
         try:
             while True:
                 try:
-                    if lost is not None and await self._was_done(mark, session, lost):
+                    if await write.was_done():
                         return True
-                    lost, sent = None, False
                     if abandoned():
                         return False
-                    marked = transaction(client)
-                    marked.create(mark, b"", self._place.acl, ephemeral=True)
-                    fill(marked)
-                    sent = True
-                    await marked.commit()
-                    return True
+                    if await write.send():
+                        return True
                 except ZooServerProblem as error:
-                    if lost is None and error.applied is not False:
-                        if error.session_over:
-                            raise
-                        # The failure arrives while the session is still the one in which it was sent.
-                        lost, session, in_doubt = error, client.session_id, True
+                    write.failed(error)
                     failures += 1
-                    await policy.retry(error, failures)
-                except TransactionFailedException:
-                    sent = False
-                    raise
+                    await self.place.retry_policy.retry(error, failures)
         except CancelledError:
-            in_doubt = True
+            write.in_doubt = True
             raise
         except ZooKeeperException as error:
-            if lost is not None:
+            if write.lost is not None:
                 # The look for the mark was not sent, but the transaction was.
                 error.applied = None
             raise
         finally:
-            if sent:
-                removed = Deferred.fromCoroutine(self._remove(mark, in_doubt))
-                removed.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=mark))
+            write.end()
 
-    async def _was_done(self, mark: str, session: int, lost: ZooServerProblem) -> bool:
-        """Find out whether a transaction was done, behind a sync: our server may lag behind the leader.
-
-        :returns: False if it was not, and never will be.
-        :raises OutcomeUnknown: the session is over.
-        :raises ZooServerProblem: the connection was lost again.
-        """
-        client = self._place.client
-        try:
-            await client.sync(self.parent)
-            found = await client.exists(mark)
-        except SessionExpiredException:
-            raise OutcomeUnknown(lost) from None
-        if found is None and client.session_id != session:
-            raise OutcomeUnknown(lost)
-        return found is not None
+    def discard(self, mark: Mark, in_doubt: bool = False) -> None:
+        """Delete a mark, unless it does not exist."""
+        removed = Deferred.fromCoroutine(self._remove(mark.path, in_doubt))
+        removed.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=mark.path))
 
     async def _remove(self, mark: str, in_doubt: bool) -> None:
         """Delete a mark. Retry until that is done or the session is over."""
-        client, policy = urgent_client(self._place.client), self._place.retry_policy
+        client, policy = urgent_client(self.place.client), self.place.retry_policy
         try:
             if in_doubt:
                 await policy.send(lambda: client.sync(self.parent))
@@ -155,4 +131,92 @@ class MarkedWrites:
         """
         if error.index != 0 or not isinstance(error.error, NoNodeException):
             raise error.error
-        await self._place.create(self.parent)
+        await self.place.create(self.parent)
+
+
+class _Write:
+    """A transaction that is done at most once.
+
+    :param writes: the client, and the marks.
+    :param fill: adds the writes.
+    :ivar lost: the failure of the transaction, while nobody knows whether it was done.
+    :ivar in_doubt: whether a request that changes the mark may still be on its way through another server.
+    """
+
+    def __init__(self, writes: MarkedWrites, fill: Callable[[ITransaction], None]) -> None:
+        self._writes = writes
+        self._client = writes.place.client
+        self._fill = fill
+        self._mark = writes.spare.take()
+        #: Whether the mark may have changed.
+        self._sent = False
+        self._session = 0
+        self.lost: ZooServerProblem | None = None
+        self.in_doubt = False
+
+    async def send(self) -> bool:
+        """Send it.
+
+        :returns: False if it was not done, and has to be sent again.
+        :raises ZooKeeperException: it has failed.
+        """
+        if self._mark.exists and self._mark.session != self._client.session_id:
+            self._mark = self._writes.spare.take()
+        mark, writes = self._mark, transaction(self._client)
+        mark.add_to(writes, self._writes.place.acl)
+        self._fill(writes)
+        self._sent = True
+        try:
+            await writes.commit()
+        except TransactionFailedException as error:
+            self._sent = False
+            if error.index or not mark.exists:
+                raise
+            # Others have deleted the mark, or its ACL does not let us write.
+            if isinstance(error.error, NoAuthException):
+                self._writes.spare.enabled = False
+            self._writes.discard(mark, self.in_doubt)
+            self._mark = self._writes.spare.take()
+            return False
+        mark.was_done(self._client.session_id)
+        self._sent = False
+        return True
+
+    def failed(self, error: ZooServerProblem) -> None:
+        """Note the failure of the transaction, or of the look for its mark.
+
+        :raises ZooServerProblem: nothing can be known any more.
+        """
+        if self.lost is None and error.applied is not False:
+            if error.session_over:
+                raise error
+            # The failure arrives while the session is still the one in which it was sent.
+            self.lost, self._session, self.in_doubt = error, self._client.session_id, True
+
+    async def was_done(self) -> bool:
+        """Find out whether it was done, if that is unknown. Do so behind a sync: our server may lag behind the leader.
+
+        :returns: False if it was not, and never will be.
+        :raises OutcomeUnknown: the session is over, or others have deleted the mark.
+        :raises ZooServerProblem: the connection was lost again.
+        """
+        lost, mark = self.lost, self._mark
+        if lost is not None:
+            try:
+                await self._client.sync(self._writes.parent)
+                found = await self._client.exists(mark.path)
+            except SessionExpiredException:
+                raise OutcomeUnknown(lost) from None
+            if found is None and (mark.exists or self._client.session_id != self._session):
+                raise OutcomeUnknown(lost)
+            if found is not None and found.version > mark.version:
+                return True
+        self.lost, self._sent = None, False
+        return False
+
+    def end(self) -> None:
+        """Delete the mark, or keep it for the next transaction."""
+        if self._sent:
+            self._writes.discard(self._mark, self.in_doubt)
+        elif self._mark.exists:
+            self._writes.spare.put(self._mark)

@@ -52,7 +52,7 @@ class Queue:
         await queue.put(b"resize 17", priority=50)
         job = await queue.get()
 
-    An entry is put once and taken once, also if replies are lost: each put or take is a transaction that creates a node in
+    An entry is put once and taken once, also if replies are lost: each put or take is a transaction that creates or changes a node in
     ``<path>-__taken__`` too, which shows that it was done, and is deleted soon. (kazoo puts an entry twice, or loses one, then.) It
     is taken *before* it is processed, so it is lost with a program that ends meanwhile; :class:`LockingQueue` keeps it.
 
@@ -84,7 +84,7 @@ class Queue:
         self._place = Place(client, path, acl, reactor)
         self._client = self._place.client
         check_transactions(self, self._client)
-        self._marks = MarkedWrites(self._place, f"{path}-__taken__")
+        self._marks = MarkedWrites(self._place, f"{path}-__taken__", reuse=True)
         self._entries = Entries(self._place, path, self._marks)
 
     def __repr__(self) -> str:

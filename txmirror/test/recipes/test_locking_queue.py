@@ -278,6 +278,7 @@ class LockingQueueMomentsTests(MomentsCase):
                     world.pass_time(3.0)
                 self.assertEqual(world.outcomes, [])
                 world.result(world.other.put_all([b"1", b"2"]))
+                world.pass_time(0.2)
                 self.check_taken(world)
 
     def test_consume_disconnected(self) -> None:

@@ -14,12 +14,12 @@ from txmirror.errors import (
     PathError,
     RequestTooLargeException,
 )
-from txmirror.recipes import Queue
+from txmirror.recipes import Queue, marks
 from txmirror.recipes.entries import in_order
-from txmirror.test.recipes.case import RecipeCase
+from txmirror.test.recipes.case import Counts, RecipeCase
 from txmirror.test.recipes.moments import Moments, MomentsCase, failed
 from txmirror.test.recipes.plain import PlainClient
-from txmirror.types import READ_ACL, digest_acl
+from txmirror.types import ACL, READ_ACL, Permission, digest_acl
 
 PATH = "/app/jobs"
 MARKS = "/app/jobs-__taken__"
@@ -43,6 +43,7 @@ class QueueTests(RecipeCase):
         taken = [self.done(self.queue().get(wait=0)) for _ in range(6)]
         self.assertEqual(taken, [b"a", b"b", b"c", b"d", b"e", None])
         self.assertEqual((self.done(queue.length()), self.done(queue.peek())), (0, None))
+        self.pass_time(0.2)
         self.assertEqual((self.nodes(), self.nodes(MARKS)), ([], []))
 
     def test_put_all(self) -> None:
@@ -301,6 +302,101 @@ class QueueTests(RecipeCase):
         self.assertRaises(ConnectionLossException, self.done, taken)
         self.assertEqual(self.done(other.get()), b"1")
 
+    def test_mark_is_used_again(self) -> None:
+        """One after another, transactions use one mark; a moment later it is deleted, and a closed client leaves no timer."""
+        counts = Counts()
+        queue = self.queue(client=self.client(metrics=counts))
+        self.done(queue.put(b"0"))
+        (mark,) = self.nodes(MARKS)
+        counts.take()
+        for number in range(1, 5):
+            self.pass_time(0.07)
+            self.done(queue.put(b"%d" % number))
+        self.assertEqual((counts.take(), self.nodes(MARKS)), (["MULTI"] * 4, [mark]))
+        self.pass_time(0.2)
+        self.assertEqual((counts.take(), self.nodes(MARKS)), (["DELETE"], []))
+        self.assertEqual([self.done(queue.get()) for _ in range(5)], [b"%d" % number for number in range(5)])
+        self.assertEqual(len(self.nodes(MARKS)), 1)
+        # With the client, the timer would be left over.
+        client = queue._client
+        self.done(client.close())
+        self.assertEqual(self.nodes(MARKS), [])
+
+    def test_marks_at_once(self) -> None:
+        """Transactions at once have a mark each; those that are needed no more are deleted, also while others go on."""
+        queue = self.queue()
+        for putting in [[queue.put(b"") for _ in range(10)] for _ in range(2)]:
+            self.settle()
+            self.assertEqual([self.successResultOf(each) for each in putting], [None] * 10)
+        self.assertEqual(len(self.nodes(MARKS)), 20)
+        for _ in range(10):
+            self.pass_time(0.05)
+            self.done(queue.put(b""))
+        self.assertEqual(len(self.nodes(MARKS)), 1)
+
+    def test_mark_of_a_former_session(self) -> None:
+        """A mark is used in its own session only."""
+        client = self.client()
+        queue = self.queue(client=client)
+        self.done(queue.put(b"1"))
+        self.drop(client)
+        self.expire(client)
+        self.done(queue.put(b"2"))
+        (mark,) = self.nodes(MARKS)
+        stat = self.done(self.observer.exists(f"{MARKS}/{mark}"))
+        assert stat is not None
+        self.assertEqual((stat.ephemeralOwner, stat.version), (client.session_id, 0))
+        self.assertEqual(self.done(queue.length()), 2)
+
+    def test_mark_is_gone(self) -> None:
+        """If others delete a mark, the next transaction creates another one; with both parents, if they are gone too."""
+        queue = self.queue()
+        self.done(queue.put(b"1"))
+        (mark,) = self.nodes(MARKS)
+        self.done(self.observer.delete(f"{MARKS}/{mark}"))
+        self.done(queue.put(b"2"))
+        (mark,) = self.nodes(MARKS)
+        for name in [f"{MARKS}/{mark}", MARKS, *(f"{PATH}/{name}" for name in self.nodes()), PATH]:
+            self.done(self.observer.delete(name))
+        self.done(queue.put(b"3"))
+        self.assertEqual((self.done(queue.get()), self.done(queue.get(wait=0))), (b"3", None))
+
+    def test_mark_is_gone_in_doubt(self) -> None:
+        """If others delete a mark while it is looked for, nobody knows."""
+        client = self.client()
+        queue = self.queue(client=client)
+        self.done(queue.put(b"0"))
+        (mark,) = self.nodes(MARKS)
+        lost = self.server.lose_reply("transaction", session_id=client.session_id)
+        put = queue.put(b"1")
+        self.turns_until(lambda: lost.happened)
+        self.done(self.observer.delete(f"{MARKS}/{mark}"))
+        self.pass_time(1.0)
+        error = self.assertRaises(ConnectionLossException, self.done, put)
+        self.assertIn("the entry may have been put, or not", str(error))
+        self.assertEqual(self.done(queue.length()), 2)
+
+    def test_mark_that_may_not_be_written(self) -> None:
+        """An ACL without permission to write is enough: then each transaction has a mark of its own."""
+        acl = [ACL(Permission.ALL & ~Permission.WRITE, "world", "anyone")]
+        counts = Counts()
+        queue = self.queue(client=self.client(metrics=counts), acl=acl)
+        for number in range(3):
+            self.done(queue.put(b"%d" % number))
+        counts.take()
+        self.done(queue.put(b"3"))
+        self.assertEqual((counts.take(), self.nodes(MARKS)), (["MULTI", "DELETE"], []))
+        self.assertEqual([self.done(queue.get()) for _ in range(4)], [b"0", b"1", b"2", b"3"])
+
+    def test_mark_that_was_used_often(self) -> None:
+        """A mark is given up long before its version is too large."""
+        self.patch(marks, "_USES", 2)
+        queue = self.queue()
+        for number in range(3):
+            self.assertEqual(len(self.nodes(MARKS)) if number else 0, min(number, 1))
+            self.done(queue.put(b""))
+        self.assertEqual(self.nodes(MARKS), [])
+
     def waiting_to_expire(self, work: Deferred[Any], client: Any) -> Deferred[Any]:
         """Expire the session while a client whose connection is lost tries to connect."""
         session = client.session_id
@@ -359,6 +455,15 @@ class _Putting(Moments):
         return values
 
 
+class _PuttingMore(_Putting):
+    """A world in which an entry is put, and there is a mark from the former one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.result(self.queue.put(b"0"))
+        self.result(self.other.get())
+
+
 class _Taking(_Putting):
     """A world in which the first of two entries is taken."""
 
@@ -387,7 +492,8 @@ class QueueMomentsTests(MomentsCase):
             self.assertEqual(world.outcomes, [None])
             self.assertEqual(world.left(), [b"1", b"2"])
 
-        self.everywhere(_Putting, _Putting.put, _Putting.drop, check)
+        for make in (_Putting, _PuttingMore):
+            self.everywhere(make, make.put, _Putting.drop, check)
 
     def test_put_unknown(self) -> None:
         """If the session expires, put fails where nobody knows; never are entries there twice."""
@@ -401,8 +507,9 @@ class QueueMomentsTests(MomentsCase):
                 self.assertIsNone(outcome.value.applied)
                 self.assertIn(world.left(), ([], [b"1", b"2"]))
 
-        for deed in (_Putting.expire, _Putting.drop_and_expire):
-            self.everywhere(_Putting, _Putting.put, deed, check)
+        for make in (_Putting, _PuttingMore):
+            for deed in (_Putting.expire, _Putting.drop_and_expire):
+                self.everywhere(make, make.put, deed, check)
 
     def test_put_given_up(self) -> None:
         """A put that is cancelled, or whose client is closed, puts both entries or none, and leaves nothing else (H3)."""
@@ -416,8 +523,9 @@ class QueueMomentsTests(MomentsCase):
                 self.assertIn(world.left(), ([], [b"1", b"2"]))
 
         deeds = (_Putting.cancel, _Putting.cancel_and_drop, _Putting.drop_and_cancel, _Putting.close_second)
-        for deed in deeds:
-            self.everywhere(_Putting, _Putting.put, deed, check)
+        for make in (_Putting, _PuttingMore):
+            for deed in deeds:
+                self.everywhere(make, make.put, deed, check)
 
     def check_taken(self, world: _Putting) -> None:
         self.assertEqual(world.outcomes, [b"1"])

@@ -147,8 +147,8 @@ def mark_not_read(patch: Patch) -> None:
 
     async def retrying(self: MarkedWrites, fill: Any, **options: Any) -> bool:
         try:
-            transaction = ITransactions(self._place.client).transaction()
-            transaction.create(f"{self.parent}/{uuid.uuid4().hex}", b"", self._place.acl, ephemeral=True)
+            transaction = ITransactions(self.place.client).transaction()
+            transaction.create(f"{self.parent}/{uuid.uuid4().hex}", b"", self.place.acl, ephemeral=True)
             fill(transaction)
             await transaction.commit()
         except ConnectionLossException:
