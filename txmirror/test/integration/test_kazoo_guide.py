@@ -96,6 +96,8 @@ def comparable(value: Any) -> Any:
         return re.sub("(Error|Exception)$", "", type(value).__name__)
     if hasattr(value, "dataLength"):
         return "stat", value.version, value.numChildren, value.dataLength, bool(value.ephemeralOwner)
+    if isinstance(value, Node):
+        return value.path
     if isinstance(value, ACL):
         return int(value.permissions), value.scheme, value.identity
     if type(value).__name__ == "ACL":
@@ -176,8 +178,8 @@ class RowsContract(_Base):
             name = _DIFFERENT.sub("", path.removeprefix(root))
             yield name, data if name.startswith(("/app", "/new", "/hits")) else len(data) > 0, stat.ephemeralOwner != 0
             for child in client.get_children(path):
-                # Our queues have this node beside them, as the page says.
-                if not child.endswith("-__taken__"):
+                # Our queues have these nodes of their own, as the page says.
+                if _DIFFERENT.sub("", child) and not child.endswith("-__taken__"):
                     yield from below(f"{path}/{child}")
 
         client = janitor(self.address)
@@ -209,8 +211,10 @@ class RowsContract(_Base):
                 await deferToThread(self.prepare, root)
             expected, their_nodes = await self.theirs(theirs, their_root)
             found, our_nodes = await self.ours(ours, our_root)
-            # A call of kazoo's that has no result returns True or None.
-            nothing = (expected is None or expected is True) and (found is None or isinstance(found, Node))
+            # A call that has no result returns True or None.
+            nothing = "acquire" not in ours.split(";")[-1] and all(
+                each is None or each is True for each in (expected, found)
+            )
             if not nothing and comparable(expected) != comparable(found):
                 different.append(f"{theirs}: {comparable(expected)!r}\n{ours}: {comparable(found)!r}")
             if their_nodes != our_nodes:
