@@ -21,10 +21,10 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
 )
 from twisted.internet.protocol import ClientFactory, ServerFactory
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.testing.clock import MemoryClock
 from txmirror.testing.network import Link
 from txmirror.testing.receiver import Address
 
@@ -34,7 +34,7 @@ _FIRST_FREE_PORT = 49152
 
 
 @implementer(IReactorTCP, IReactorPluggableNameResolver)
-class MemoryReactor(Clock):
+class MemoryReactor(MemoryClock):
     """A reactor for tests: it has no sockets, and the test controls the time.
 
     Whole programs run on it, clients and servers, if they take their reactor as an argument. Only delayed calls take time.
@@ -53,8 +53,6 @@ class MemoryReactor(Clock):
     :ivar nameResolver: resolves host names by its ``names``, a dictionary of lists of IP addresses. ``localhost`` is in it from
         the start. IP addresses resolve to themselves, other names to nothing.
     """
-
-    patience = 1_000_000
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,45 +78,6 @@ class MemoryReactor(Clock):
         if size is not None and size < 1:
             raise ValueError(f"a piece has 1 byte or more, not {size!r}; None sets no limit")
         self._piece = size
-
-    def settle(self) -> None:
-        """Run all calls that are due at this instant, and the calls that those schedule for it, until there are none.
-
-        :raises RuntimeError: there is no end to them; the message names the next call.
-        """
-        self.take_turns(self.patience)
-        if not self.calls or self.calls[0].getTime() > self.seconds():
-            return
-        raise RuntimeError(
-            f"an endless loop: {self.patience} calls at the instant {self.seconds()}, and the next is {self.calls[0]}"
-        )
-
-    def take_turns(self, count: int) -> None:
-        """Run at most ``count`` of the calls that are due at this instant, so that a test stops in the middle of what happens at once."""
-        for _ in range(count):
-            if not self.calls or self.calls[0].getTime() > self.seconds():
-                return
-            call = self.calls.pop(0)
-            call.called = 1
-            call.func(*call.args, **call.kw)
-
-    def pass_time(self, seconds: float) -> None:
-        """Advance the time, and run each delayed call at its own time.
-
-        (``advance`` of many seconds at once would show each call the time at the end.)
-
-        :param seconds: the time to pass, in seconds.
-        :raises ValueError: it is negative.
-        :raises RuntimeError: see :meth:`settle`.
-        """
-        if seconds < 0:
-            raise ValueError(f"the time to pass is negative: {seconds!r}")
-        end = self.seconds() + seconds
-        self.settle()
-        while self.calls and self.calls[0].getTime() <= end:
-            self.rightNow = max(self.rightNow, self.calls[0].getTime())
-            self.settle()
-        self.rightNow = end
 
     def black_hole(self, host: str, port: int) -> None:
         """Let new connections to an address neither succeed nor fail, until their timeout.

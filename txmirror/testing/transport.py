@@ -84,6 +84,11 @@ class _Undelivered:
 
     def take(self, piece: int | None) -> tuple[bytes, bool]:
         """Return the next data to deliver, and whether the link is to be cut after it."""
+        if piece is None and self.allowed is None:
+            # Nearly always.
+            data = bytes(self._data)
+            self._data.clear()
+            return data, False
         size = min(size for size in (len(self._data), piece, self.allowed) if size is not None)
         data = bytes(self._data[:size])
         del self._data[:size]
@@ -162,7 +167,8 @@ class MemoryTransport:  # More than 25 methods: sixteen are those of the three i
             raise TypeError(f"data must be bytes, not {type(data).__name__}")
         if data and self.connected and self._other.connected and self._writing is _Writing.OPEN:
             self._undelivered.add(data)
-            self._producer.throttle(len(self._undelivered))
+            if self._producer:
+                self._producer.throttle(len(self._undelivered))
             self._pump()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:

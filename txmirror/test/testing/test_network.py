@@ -608,3 +608,29 @@ class TimeTests(SynchronousTestCase):
     def test_no_way_back(self) -> None:
         """Time does not pass backwards."""
         self.assertRaises(ValueError, self.reactor.pass_time, -1)
+
+    def test_later_call_is_delayed(self) -> None:
+        """A call that is put off does not hold up the others, and one that is brought forward is made at its new time."""
+        seen: list[tuple[str, float]] = []
+
+        def note(name: str) -> None:
+            seen.append((name, self.reactor.seconds()))
+
+        delayed, reset = (self.reactor.callLater(1, note, name) for name in ("delayed", "reset"))
+        self.reactor.callLater(2, note, "other")
+        hurried = self.reactor.callLater(9, note, "hurried")
+        delayed.delay(4)
+        reset.reset(6)
+        hurried.reset(1.5)
+        self.reactor.pass_time(3)
+        self.assertEqual(seen, [("hurried", 1.5), ("other", 2.0)])
+        self.reactor.pass_time(4)
+        self.assertEqual(seen[2:], [("delayed", 5.0), ("reset", 6.0)])
+
+    def test_order(self) -> None:
+        """Calls at the same time are made in the order in which they were scheduled."""
+        seen: list[int] = []
+        for number, delay in enumerate((2, 1, 2, 1, 1)):
+            self.reactor.callLater(delay, seen.append, number)
+        self.reactor.pass_time(3)
+        self.assertEqual(seen, [1, 3, 4, 0, 2])
