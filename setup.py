@@ -1,8 +1,13 @@
 """The build of txmirror and its dependencies. The settings of the tools are in pyproject.toml."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
+
+TREE = Path(__file__).parent
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
@@ -16,17 +21,33 @@ TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, 
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 # mypy checks for Python 3.10, where tomli takes the place of tomllib.
-TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*", "tomli>=2.0"]
+TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*", "pyright[nodejs]==1.1.414", "tomli>=2.0"]
 DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", *DAEMON]
+
+
+class InstallShare(Distribution().get_command_class("install_data")):
+    """Make the manual pages and the completion scripts, and install them."""
+
+    def run(self) -> None:
+        """Make the files, and install them."""
+        folder = Path(self.get_finalized_command("build").build_base, "share")
+        subprocess.run([sys.executable, TREE / "tools" / "share.py", folder], check=True)
+        self.data_files = [
+            (str(each.parent.relative_to(folder.parent)), [str(each)])
+            for each in sorted(folder.rglob("*"))
+            if each.is_file()
+        ]
+        super().run()
+
 
 setup(
     name="txmirror",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', (TREE / "txmirror" / "__init__.py").read_text(), re.MULTILINE)[1],
     description="ZooKeeper nodes mirrored in live Python objects, and a service registry on them, for Twisted",
-    long_description=Path(__file__).with_name("README.rst").read_text(encoding="utf-8"),
+    long_description=(TREE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     author="The txmirror developers",
-    license="MIT",
+    license_expression="MIT",
     license_files=["LICENSE"],
     keywords=["zookeeper", "twisted", "service discovery", "service registry", "coordination"],
     classifiers=[
@@ -42,6 +63,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: System :: Distributed Computing",
         "Typing :: Typed",
     ],
@@ -77,6 +99,9 @@ setup(
     # This makes an editable install use a path file instead of an import hook, so that twistd finds the plugin.
     package_dir={"": "."},
     package_data={"txmirror": ["py.typed", "data/*", "web/page/page.*"]},
+    # A build makes the files. setuptools asks whether there are any, so it has the folder.
+    data_files=[("share", [])],
+    cmdclass={"install_data": InstallShare},
     entry_points={
         "console_scripts": ["txmirror = txmirror.cli:main"],
         # pytest imports this module in every run if the package is installed.

@@ -12,12 +12,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 TREE = Path(__file__).resolve().parent.parent
 LEFT_OVERS = shutil.ignore_patterns(
@@ -40,9 +47,9 @@ def copied_tree() -> Path:
     return copy
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command from an empty folder, with only the installed packages on Python's path."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+def run(*command: str | Path, more: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command from an empty folder, with only the installed packages on Python's path, and with ``more`` variables."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | (more or {})
     with tempfile.TemporaryDirectory(dir=workshop()) as empty:
         return subprocess.run(
             command,
@@ -57,9 +64,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
         )
 
 
-def pip(environment: Path, *arguments: str | Path) -> None:
+def pip(environment: Path, *arguments: str | Path, more: Mapping[str, str] | None = None) -> None:
     """Run our own pip for an environment, which needs none then: to install one takes longer than most tests."""
-    done = run(sys.executable, "-m", "pip", "--python", environment / "bin" / "python", *arguments)
+    done = run(sys.executable, "-m", "pip", "--python", environment / "bin" / "python", *arguments, more=more)
     if done.returncode != 0:
         raise AssertionError(f"pip {arguments} failed:\n{done.stdout}")
 
@@ -71,10 +78,38 @@ def new_environment(name: str) -> Path:
 
 
 @functools.cache
-def built_wheel() -> Path:
-    pip(new_environment("building"), "wheel", "--no-deps", "--wheel-dir", workshop(), copied_tree())
-    (wheel,) = workshop().glob("txmirror-*.whl")
+def building_environment() -> Path:
+    """Return an environment with all that a build requires."""
+    environment = new_environment("building")
+    settings = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))
+    pip(environment, "install", *settings["build-system"]["requires"])
+    return environment
+
+
+def build_wheel(source: Path, folder: str) -> Path:
+    """Build a wheel from a tree or a source distribution, in a folder of its own, as of a fixed date."""
+    into = workshop() / folder
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", into)
+    pip(building_environment(), "wheel", *options, source, more={"SOURCE_DATE_EPOCH": "1700000000"})
+    (wheel,) = into.glob("txmirror-*.whl")
     return wheel
+
+
+@functools.cache
+def built_wheel() -> Path:
+    return build_wheel(copied_tree(), "wheel")
+
+
+@functools.cache
+def built_source() -> Path:
+    """Return the source distribution."""
+    into = workshop() / "source"
+    program = f"import os; os.chdir({str(copied_tree())!r}); from setuptools import build_meta; build_meta.build_sdist({str(into)!r})"
+    done = run(building_environment() / "bin" / "python", "-c", program)
+    if done.returncode != 0:
+        raise AssertionError(done.stdout)
+    (source,) = into.glob("txmirror-*.tar.gz")
+    return source
 
 
 @functools.cache
@@ -116,6 +151,105 @@ class WheelTests(SynchronousTestCase):
             if not name.startswith("txmirror") and name != "twisted/plugins/txmirror_plugins.py"
         }
         self.assertEqual(others, set())
+
+    def test_has_the_license(self) -> None:
+        """The expression and the file, as PEP 639 has them."""
+        (name,) = (name for name in self.names if name.endswith(".dist-info/METADATA"))
+        with zipfile.ZipFile(built_wheel()) as wheel:
+            lines = wheel.read(name).decode().partition("\n\n")[0].splitlines()
+        self.assertIn("License-Expression: MIT", lines)
+        self.assertIn("License-File: LICENSE", lines)
+        self.assertIn(name.replace("METADATA", "licenses/LICENSE"), self.names)
+
+    def test_has_the_shared_files(self) -> None:
+        """The manual pages and the completion scripts are those that the code makes now."""
+        again = workshop() / "share"
+        done = run(building_environment() / "bin" / "python", copied_tree() / "tools" / "share.py", again)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        expected = {
+            path.relative_to(again).as_posix(): path.read_bytes() for path in again.rglob("*") if path.is_file()
+        }
+        self.assertEqual(
+            set(expected),
+            {
+                "bash-completion/completions/txmirror",
+                "fish/vendor_completions.d/txmirror.fish",
+                "man/man1/twistd-txmirror.1",
+                "man/man1/txmirror.1",
+                "zsh/site-functions/_txmirror",
+            },
+        )
+        with zipfile.ZipFile(built_wheel()) as wheel:
+            found = {
+                name.partition(".data/data/share/")[2]: wheel.read(name) for name in self.names if ".data/" in name
+            }
+        self.assertEqual(found, expected)
+
+
+class SourceTests(SynchronousTestCase):
+    def test_has_every_file(self) -> None:
+        """The source distribution has all files of the repository, and no others but those that setuptools makes."""
+        listed = run("git", "-C", TREE, "ls-files")
+        if listed.returncode != 0:
+            raise SkipTest("this tree is no clone of the repository")
+        with tarfile.open(built_source()) as source:
+            names = {each.name.partition("/")[2] for each in source.getmembers() if each.isfile()}
+        made = {name for name in names if name.startswith("txmirror.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+        present = {name for name in listed.stdout.splitlines() if (TREE / name).exists()}
+        self.assertEqual(names - made, present - {".gitignore"})
+
+    def test_reproducible(self) -> None:
+        """The wheel of the source distribution has the same bytes as that of the tree, whose files have other dates."""
+        again = build_wheel(built_source(), "wheel-again")
+        self.assertEqual(again.read_bytes(), built_wheel().read_bytes())
+
+    def test_build_requirements(self) -> None:
+        """A build requires setuptools, and what the package requires itself."""
+        with zipfile.ZipFile(built_wheel()) as wheel:
+            (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = wheel.read(name).decode().partition("\n\n")[0].splitlines()
+        needed = {
+            line.partition(": ")[2].replace('"', "'").replace(" ", "")
+            for line in lines
+            if line.startswith("Requires-Dist: ") and "extra ==" not in line
+        }
+        settings = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))
+        required = {each.replace(" ", "") for each in settings["build-system"]["requires"]}
+        self.assertEqual(required - needed, {"setuptools>=77.0.3"})
+        self.assertEqual(needed - required, set())
+
+
+class ShareTests(SynchronousTestCase):
+    """The manual pages and the completion scripts work where they are installed."""
+
+    def read_page(self, name: str) -> str:
+        page = wheel_environment() / "share" / "man" / "man1" / name
+        if shutil.which("man") is None:
+            raise SkipTest("man is not installed")
+        done = run("man", "--warnings", "--local-file", page, more={"LC_ALL": "C.UTF-8", "MANWIDTH": "80"})
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("warning", done.stdout)
+        return done.stdout
+
+    def test_page_of_the_command(self) -> None:
+        text = self.read_page("txmirror.1")
+        self.assertIn("\n   txmirror queue put\n", text)
+        self.assertIn("\n       -s, --servers HOSTS\n", text)
+        self.assertEqual(text.count("--servers HOSTS"), 1)
+
+    def test_page_of_the_daemon(self) -> None:
+        text = self.read_page("twistd-txmirror.1")
+        self.assertIn("\n   twistd txmirror serve\n", text)
+        self.assertIn("\n       -r, --register=VALUE\n", text)
+        self.assertIn("127.0.0.1:2181]", text)
+
+    def test_bash_completes(self) -> None:
+        """Bash loads the script by the command's name, and completes a command with it."""
+        script = wheel_environment() / "share" / "bash-completion" / "completions" / "txmirror"
+        program = f'. {script}; COMP_WORDS=(txmirror reg); COMP_CWORD=1; _txmirror_completion txmirror; echo "${{COMPREPLY[@]}}"'
+        path = f"{wheel_environment()}/bin:{os.environ['PATH']}"
+        done = run("bash", "-c", program, more={"PATH": path})
+        self.assertEqual((done.returncode, done.stdout), (0, "register\n"))
 
 
 class TwistdTests(SynchronousTestCase):

@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
+from txmirror import __version__
+
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "txmirror"
 author = "The txmirror developers"
 copyright = "The txmirror developers"
-release = "0.1.0"
+release = __version__
 
 extensions = [
     "sphinx.ext.autodoc",
