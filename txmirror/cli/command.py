@@ -12,7 +12,17 @@ import click
 from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import coordinating, installed, locking, operating, reading, registering, watching, writing
+from txmirror.cli import (
+    coordinating,
+    installed,
+    locking,
+    operating,
+    reading,
+    registering,
+    transferring,
+    watching,
+    writing,
+)
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.invocation import Invocation
 from txmirror.cli.launch import abandon_output, launch
@@ -261,7 +271,7 @@ def _register(invocation: Invocation, path: str, data: dict[str, str], command: 
     return invocation.run(register)
 
 
-for _each in (*coordinating.COMMANDS, *operating.COMMANDS, *installed.COMMANDS):
+for _each in (*coordinating.COMMANDS, *transferring.COMMANDS, *operating.COMMANDS, *installed.COMMANDS):
     txmirror.add_command(_each)
 
 

@@ -68,18 +68,7 @@ class Run:
     ) -> None:
         self.console = console
         self.reactor = reactor
-        self.client = ZooKeeperClient(
-            settings.servers,
-            session_timeout=settings.session_timeout,
-            tls=settings.access.tls,
-            sasl=settings.access.sasl,
-            # The timer of this class ends the wait for a connection, before the client's limit does.
-            limits=Limits(
-                max_reply=settings.max_reply, close_time=settings.close_timeout, queued_time=2 * settings.timeout + 60.0
-            ),
-            random=random,
-            reactor=reactor,
-        )
+        self.client = make_client(settings, reactor, random=random)
         self.mirror = Mirror(client=self.client, reactor=reactor)
         self.over = False
         self._settings = settings
@@ -251,3 +240,19 @@ class Run:
 
 def _failed(error: ZooKeeperException) -> Outcome:
     return Outcome(status=status_of(error), errors=(message_of(error),))
+
+
+def make_client(settings: Settings, reactor: IReactorTime, *, random: Random | None = None) -> ZooKeeperClient:
+    """Return a client with the settings of a command."""
+    return ZooKeeperClient(
+        settings.servers,
+        session_timeout=settings.session_timeout,
+        tls=settings.access.tls,
+        sasl=settings.access.sasl,
+        # An OutageLimit ends the wait for a connection, before the client's limit does.
+        limits=Limits(
+            max_reply=settings.max_reply, close_time=settings.close_timeout, queued_time=2 * settings.timeout + 60.0
+        ),
+        random=random,
+        reactor=reactor,
+    )

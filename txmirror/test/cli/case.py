@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from random import Random
@@ -84,9 +85,11 @@ class Command:
         self._err = Stream()
         self.run: Run | None = None
         self.ended: Deferred[int] | None = None
+        self._refused = 0
         if arguments:
             line = ["--servers", world.connect_string, *arguments]
-            main(line, launch=self.launch, stdin=Input(stdin, terminal=terminal))
+            with contextlib.redirect_stderr(self._err):
+                self._refused = main(line, launch=self.launch, stdin=Input(stdin, terminal=terminal))
         world.settle()
 
     def launch(self, settings: Settings, program: Program) -> int:
@@ -101,7 +104,9 @@ class Command:
 
     @property
     def status(self) -> int:
-        assert self.ended is not None, "it did not begin"
+        if self.ended is None:
+            # It was refused before it began.
+            return self._refused
         return self._world.result(self.ended)
 
     @property
