@@ -17,7 +17,8 @@ from txmirror.types import ACL
 
 
 class Barrier:
-    """A barrier that programs anywhere wait at, as long as its node exists. kazoo's ``Barrier`` is that too.
+    """A barrier that programs anywhere wait at, as long as its node exists. kazoo's ``Barrier`` and Curator's
+    ``DistributedBarrier`` are that too.
 
     ::
 

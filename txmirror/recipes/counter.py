@@ -40,7 +40,8 @@ class Counter(Generic[NumberT]):
     :param path: the counter's node. If it and those above it are missing, the first addition creates them, persistent.
     :param default: the number where nothing is stored; its type is that of the counter. An ``int`` that was stored can be
         read as a ``float``, and not vice versa.
-    :param curator: whether the number is stored as Curator's ``SharedCount`` stores it: in four bytes.
+    :param curator: whether the number is stored as Curator's ``SharedCount`` and ``DistributedAtomicInteger`` store it: in four bytes.
+        (``DistributedAtomicLong`` has eight, and is refused.)
     :param acl: the access control list of the nodes that are created here, but for those above ``path``; None opens them to
         everybody. Additions need permission to read, write, create and delete.
     :param reactor: the reactor; the global one if None.

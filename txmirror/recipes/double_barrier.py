@@ -32,8 +32,8 @@ class DoubleBarrier:
     """A barrier at which programs wait for each other, at the begin of their common work and at its end.
 
     Each participant has an ephemeral node below the barrier's. When there are enough, one of them creates the node ``ready``, and
-    all enter. All have left when there are no nodes of participants any more. The nodes are named as kazoo's ``DoubleBarrier``
-    names them, so that both can be participants of one::
+    all enter. All have left when there are no nodes of participants any more. The nodes are named as kazoo's ``DoubleBarrier`` and
+    Curator's ``DistributedDoubleBarrier`` name them, so that all can be participants of one::
 
         barrier = DoubleBarrier(client, "/jobs/17", count=3, name="host1")
         async with barrier:                     # waits until three have entered

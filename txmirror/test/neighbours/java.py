@@ -1,4 +1,4 @@
-"""A Java program of a test, with Curator on its class path."""
+"""Java programs of a test, with Curator on their class path."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _NAMES = [
 
 
 class JavaProgram:
-    """A compiled program.
+    """Compiled classes.
 
-    :param folder: the folder for its files.
-    :param sources: the texts of its classes, by their names; the first has ``main``.
+    :param folder: the folder for the files.
+    :param sources: the texts of the classes, by their names.
     :raises SkipTest: Java or Curator is not installed, or these tests are off.
     """
 
@@ -46,8 +46,11 @@ class JavaProgram:
             (folder / f"{name}.java").write_text(text)
         files = [f"{name}.java" for name in sources]
         subprocess.run([compiler, "-cp", classes, "-d", ".", *files], cwd=folder, check=True, timeout=120)
-        self._command = [need("java", "default-jdk-headless"), "-cp", classes, next(iter(sources))]
+        self._command = [need("java", "default-jdk-headless"), "-cp", classes]
 
-    def command(self, *arguments: str) -> list[str]:
-        """Return the command line of a process."""
-        return [*self._command, *arguments]
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """Return the command line of a process.
+
+        :param name: the class with ``main``.
+        """
+        return [*self._command, name, *arguments]

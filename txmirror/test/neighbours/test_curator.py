@@ -139,7 +139,7 @@ class CuratorTests(NeighboursTestCase):
     def run_java(self, *arguments: str) -> list[dict[str, Any]]:
         """Run the Java program, and return the objects that it prints."""
         done = subprocess.run(
-            self.java.command(*arguments),
+            self.java.command("Curator", *arguments),
             check=False,
             capture_output=True,
             text=True,
@@ -163,7 +163,9 @@ class CuratorTests(NeighboursTestCase):
             name="06c0af4c-03c4-4cc1-a702-050303b41b8b", address="10.0.0.7", port=8080, tls_port=8443, service="web"
         )
         data = codec.encode(codec.facts(instance), pid=1, created=1355519870.0)
-        done = subprocess.run(self.java.command("bytes"), capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            self.java.command("Curator", "bytes"), capture_output=True, text=True, timeout=60, check=True
+        )
         self.assertEqual(done.stdout.strip(), data.decode())
 
     def test_curator_reads(self) -> None:
@@ -199,7 +201,7 @@ class CuratorTests(NeighboursTestCase):
         """The daemon finds the instances that Curator registers, with everything that Curator has written."""
         self.connect("/test_curator_writes")
         with subprocess.Popen(
-            self.java.command("register", self.servers, "/services", "web"),
+            self.java.command("Curator", "register", self.servers, "/services", "web"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

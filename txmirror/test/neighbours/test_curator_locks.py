@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,107 +15,8 @@ from txmirror.errors import LockMismatchError
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
 from txmirror.test.client.contract import run
 from txmirror.test.integration.servers import janitor
-from txmirror.test.neighbours.java import JavaProgram
+from txmirror.test.neighbours.curator_programs import curator_programs
 from txmirror.test.zookeeper import shared_server
-
-_PROGRAM = """
-import java.util.*;
-import java.util.concurrent.*;
-import org.apache.curator.framework.*;
-import org.apache.curator.framework.recipes.leader.*;
-import org.apache.curator.framework.recipes.locks.*;
-import org.apache.curator.retry.RetryOneTime;
-
-/** Each line is COMMAND KIND: the program answers with a line. A lock is acquired in a thread of its own. */
-public class Locks {
-    static final Map<String, BlockingQueue<String>> queues = new HashMap<>();
-
-    static synchronized void say(String text) { System.out.println(text); System.out.flush(); }
-
-    static InterProcessLock make(CuratorFramework client, String path, String kind) {
-        switch (kind) {
-            case "mutex": return new InterProcessMutex(client, path);
-            case "read": return new InterProcessReadWriteLock(client, path).readLock();
-            default: return new InterProcessReadWriteLock(client, path).writeLock();
-        }
-    }
-
-    static void hold(InterProcessLock lock, String kind, BlockingQueue<String> commands) {
-        try {
-            while (true) {
-                switch (commands.take()) {
-                    case "acquire": lock.acquire(); say("held " + kind); break;
-                    case "try": say((lock.acquire(200, TimeUnit.MILLISECONDS) ? "held " : "busy ") + kind); break;
-                    default: lock.release(); say("released " + kind);
-                }
-            }
-        } catch (Exception error) {
-            say("failed " + kind + " " + error);
-        }
-    }
-
-    public static void main(String[] args) throws Exception {
-        CuratorFramework client = CuratorFrameworkFactory.newClient(args[0], 10000, 5000, new RetryOneTime(100));
-        client.start();
-        String path = args[1];
-        LeaderLatch latch = new LeaderLatch(client, path, "curator");
-        latch.addListener(new LeaderLatchListener() {
-            public void isLeader() { say("held latch"); }
-            public void notLeader() { say("lost latch"); }
-        });
-        CountDownLatch done = new CountDownLatch(1);
-        LeaderSelector selector = new LeaderSelector(client, path, new LeaderSelectorListenerAdapter() {
-            public void takeLeadership(CuratorFramework ignored) throws Exception { say("held selector"); done.await(); }
-        });
-        InterProcessSemaphoreV2 semaphore = new InterProcessSemaphoreV2(client, path, 2);
-        InterProcessMutex revocable = new InterProcessMutex(client, path);
-        revocable.makeRevocable(lock -> say("asked revocable"));
-        Scanner lines = new Scanner(System.in);
-        while (lines.hasNextLine()) {
-            String[] words = lines.nextLine().split(" ");
-            String command = words[0], kind = words[1];
-            boolean begins = command.equals("acquire");
-            switch (kind) {
-                case "latch":
-                    if (begins) latch.start(); else { latch.close(); say("released latch"); }
-                    break;
-                case "selector":
-                    if (begins) selector.start(); else { done.countDown(); say("released selector"); }
-                    break;
-                case "revocable": revocable.acquire(); say("held revocable"); break;
-                case "revoker":
-                    for (String each : LockInternals.getParticipantNodes(client, path, "lock-", new StandardLockInternalsDriver()))
-                        Revoker.attemptRevoke(client, each);
-                    say("asked revoker");
-                    break;
-                case "semaphore": semaphore.acquire(); say("held semaphore"); break;
-                default:
-                    BlockingQueue<String> queue = queues.get(kind);
-                    if (queue == null) {
-                        BlockingQueue<String> made = new LinkedBlockingQueue<>();
-                        InterProcessLock lock = make(client, path, kind);
-                        Thread thread = new Thread(() -> hold(lock, kind, made));
-                        thread.setDaemon(true);
-                        thread.start();
-                        queues.put(kind, made);
-                        queue = made;
-                    }
-                    queue.put(command);
-            }
-        }
-        client.close();
-        System.exit(0);
-    }
-}
-"""
-
-
-@functools.cache
-def _program() -> JavaProgram:
-    """Compile the program once for all tests."""
-    folder = Path(tempfile.mkdtemp(prefix="txmirror-neighbours-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return JavaProgram(folder, Locks=_PROGRAM)
 
 
 class Curator(ProcessProtocol):
@@ -174,7 +70,7 @@ class CuratorLocksTests(TestCase):
     timeout = 120
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]
-        self.java = _program()
+        self.java = curator_programs()
         return Deferred.fromCoroutine(self._set_up())
 
     async def _set_up(self) -> None:
@@ -192,7 +88,7 @@ class CuratorLocksTests(TestCase):
         from twisted.internet import reactor
 
         self.path = f"{self.root}/{name}"
-        command = self.java.command(self.address, self.path)
+        command = self.java.command("Locks", self.address, self.path)
         curator = Curator()
         made: Any = reactor
         process = made.spawnProcess(curator, command[0], command, env=None)

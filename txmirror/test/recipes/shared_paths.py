@@ -8,6 +8,7 @@ _KAZOO = "txmirror.test.integration.test_recipes.ZooKeeperKazooTests"
 _QUEUES = "txmirror.test.integration.test_recipes_queues.ZooKeeperKazooQueuesTests"
 _BARRIERS = "txmirror.test.integration.test_recipes_barriers.ZooKeeperKazooBarriersTests"
 _CURATOR = "txmirror.test.neighbours.test_curator_locks.CuratorLocksTests"
+_CURATOR_RECIPES = "txmirror.test.neighbours.test_curator_recipes.CuratorRecipesTests"
 _STYLES = "txmirror.test.recipes.test_styles.StylesTests"
 
 
@@ -59,6 +60,27 @@ ROWS = (
         "``lock.revocation``",
         "is understood, and ``lock.revoke()`` by Curator",
         f"{_CURATOR}.test_revoke",
+    ),
+    Row("Curator ``GroupMember``", "``Members``", "see each other", f"{_CURATOR_RECIPES}.test_members"),
+    Row(
+        "Curator ``SharedCount``, ``DistributedAtomicInteger``",
+        "``Counter(curator=True)``",
+        "one number",
+        f"{_CURATOR_RECIPES}.test_count",
+    ),
+    Row(
+        "Curator ``DistributedAtomicLong``",
+        "``Counter``",
+        "refused with ``ValueError``",
+        f"{_CURATOR_RECIPES}.test_long",
+    ),
+    Row("Curator ``SharedValue``", "``SharedValue``", "one value", f"{_CURATOR_RECIPES}.test_value"),
+    Row("Curator ``DistributedBarrier``", "``Barrier``", "one barrier", f"{_CURATOR_RECIPES}.test_barrier"),
+    Row(
+        "Curator ``DistributedDoubleBarrier``",
+        "``DoubleBarrier``",
+        "one barrier",
+        f"{_CURATOR_RECIPES}.test_double_barrier",
     ),
     Row(
         "go-zookeeper ``Lock``",
