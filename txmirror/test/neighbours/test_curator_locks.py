@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +15,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import LockMismatchError
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
 from txmirror.test.client.contract import run
+from txmirror.test.integration.commands import Command
 from txmirror.test.integration.servers import janitor
 from txmirror.test.neighbours.curator_programs import curator_programs
 from txmirror.test.zookeeper import shared_server
@@ -138,6 +140,28 @@ class CuratorLocksTests(TestCase):
         failure = await self.assertFailure(Lock(self.client, self.path).acquire(), LockMismatchError)
         self.assertIn("style='curator-mutex'", str(failure))
         await curator.ask("release mutex", "released mutex")
+
+    @run
+    async def test_command(self) -> None:
+        """``txmirror lock --style curator-mutex`` waits for Curator, and Curator for it."""
+        from twisted.internet import reactor
+
+        curator = await self.start("command")
+        await curator.ask("acquire mutex", "held mutex")
+        options = ("-s", self.address, "lock", self.path, "--style", "curator-mutex")
+        refused = Command(reactor, *options, "--wait", "0", "--", "true")
+        self.assertEqual(await refused.ended, 75)
+        end = Path(self.mktemp()).resolve()
+        command = Command(reactor, *options, "--", "sh", "-c", f"while [ ! -e {end} ]; do sleep 0.05; done; exit 3")
+        contenders = Lock(self.client, self.path, style="curator-mutex")
+        await self.until_contenders(contenders, 2)
+        await curator.ask("release mutex", "released mutex")
+        held = curator.ask("acquire mutex", "held mutex")
+        await self.until_contenders(contenders, 2)
+        self.assertFalse(held.called)
+        end.touch()
+        self.assertEqual(await command.ended, 3)
+        await held
 
     @run
     async def test_read_write(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import functools
 import subprocess
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -137,7 +139,7 @@ class CuratorRecipesTests(TestCase):
         """``DistributedDoubleBarrier``: both enter together, and leave together."""
         ours, members = DoubleBarrier(self.client, self.path, count=2), Members(self.client, self.path, "ours")
         for theirs_first in (True, False):
-            begin = [lambda: self.ask("enter", 30_000), ours.enter]
+            begin: list[Callable[[], Deferred[Any]]] = [lambda: self.ask("enter", 30_000), ours.enter]
             first = begin.pop(0 if theirs_first else 1)()
             while len(await members.members()) != 1:
                 pass
