@@ -212,6 +212,60 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("locks.py").addCallback(self.assertEqual, expected)
 
+    def test_settings(self) -> Deferred[None]:
+        """A watcher of settings applies defaults, and keeps the last valid value."""
+        expected = [
+            "at the start: Settings(workers=4, debug=False)",
+            "changed: Settings(workers=8, debug=False)",
+            "changed: Settings(workers=8, debug=True)",
+            "refused: 'workers' must be in range(1, 65) (got 1000)",
+            "refused: Settings.__init__() got an unexpected keyword argument 'wokers'",
+            "refused: the data of '/app/settings' is not JSON",
+            "still: Settings(workers=8, debug=True)",
+            "changed: Settings(workers=4, debug=False)",
+        ]
+        return self.run_example("settings.py").addCallback(self.assertEqual, expected)
+
+    def test_leader(self) -> Deferred[None]:
+        """A periodic job runs on the leader only, and on the next one after its stop."""
+        expected = ["swept three times by one machine: True", "after its stop, the other one sweeps: True"]
+        return self.run_example("leader.py").addCallback(self.assertEqual, expected)
+
+    def test_fencing(self) -> Deferred[None]:
+        """A resource refuses a late holder of its lock."""
+        expected = [
+            "here writes: True",
+            "here: the lock is lost, stop now",
+            "there writes: True",
+            "here writes late: False",
+        ]
+        return self.run_example("fencing.py").addCallback(self.assertEqual, expected)
+
+    def test_failover(self) -> Deferred[None]:
+        """A client connects to the other instance when its own has crashed."""
+        expected = ["connected to one of two: True", "connected to the other one: True"]
+        return self.run_example("failover.py").addCallback(self.assertEqual, expected)
+
+    def test_secured(self) -> Deferred[None]:
+        """Only the user of a node, a registration or a lock may change or take it."""
+
+        def check(lines: list[str]) -> None:
+            self.assertRegex(lines.pop(3), r"^refused: not permitted by the ACL: '/locks/report/[0-9a-f]{32}__lock__'$")
+            expected = [
+                "others read /public: 42",
+                "refused: not permitted by the ACL: '/private'",
+                "refused: not permitted by the ACL: '/public'",
+                "refused: not permitted by the ACL: '/services/web/host1:80'",
+            ]
+            self.assertEqual(lines, expected)
+
+        return self.run_example("secured.py").addCallback(check)
+
+    def test_registered_site(self) -> Deferred[None]:
+        """A site registers itself with facts about it."""
+        expected = ["found: 127.0.0.1 {'zone': 'b'} with weight 100"]
+        return self.run_example("registered_site.py").addCallback(self.assertEqual, expected)
+
     def test_queues(self) -> Deferred[None]:
         """Each entry of a queue is taken once, in the order of priorities."""
         expected = [
