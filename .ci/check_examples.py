@@ -25,14 +25,6 @@ NAMES = {
         ["from typing import Any", "from txmirror.client import ZooKeeperClient"],
         ["client: ZooKeeperClient", "changed: Any", "report: Any", "sweep: Any", "follow: Any"],
     ),
-    "docs/guides/recipes.rst": (
-        [
-            "from typing import Any",
-            "from txmirror.client import ZooKeeperClient",
-            "from txmirror.recipes import Election",
-        ],
-        ["client: ZooKeeperClient", "election: Election", "sweeper: Any", "database: Any", "feeds: Any", "text: str"],
-    ),
 }
 #: A program in Python 2.
 NOT_CHECKED = {"old_program.py"}

@@ -65,7 +65,7 @@ class ProgramTests(SynchronousTestCase):
             name = str(path.relative_to(self.script.TREE))
             names.add(name)
             compile(self.script.program(name, path.read_text(encoding="utf-8")), name, "exec")
-        self.assertLessEqual({"README.rst", "docs/explanation/txzookeeper.rst"}, names)
+        self.assertLessEqual({"README.rst", "docs/guides/txzookeeper.rst"}, names)
         self.assertLessEqual(set(self.script.NAMES), names)
 
     def test_too_early(self) -> None:

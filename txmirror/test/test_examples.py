@@ -212,6 +212,31 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("locks.py").addCallback(self.assertEqual, expected)
 
+    def test_node_parts(self) -> Deferred[None]:
+        """The methods of the guide to nodes do what it says."""
+        return self.run_example("node_parts.py").addCallback(self.assertEqual, ["b'old'", "True", "b'old' 0 True True"])
+
+    def test_recipe_parts(self) -> Deferred[None]:
+        """The pieces of the guides to recipes do what they say."""
+        expected = [
+            "the report is written",
+            "both are held: 2",
+            "given up: True",
+            "sweeping",
+            "b'resize 17' b'resize 18' 2",
+            "b'resize 20'",
+            "1 1",
+            "all are inside",
+            "['host1'] {'host1': b'10.0.0.1'}",
+            "True",
+            "ours: ['news', 'sports']",
+            "left news",
+            "left sports",
+        ]
+        return self.run_example("recipe_parts.py").addCallback(
+            lambda lines: self.assertEqual(sorted(lines), sorted(expected))
+        )
+
     def test_settings(self) -> Deferred[None]:
         """A watcher of settings applies defaults, and keeps the last valid value."""
         expected = [

@@ -53,7 +53,7 @@ class PageTests(SynchronousTestCase):
         for block in blocks:
             if block.marks.get("needs") == "zookeeper":
                 check_available()
-            if block.language == "include" and not {"pyobject", "start-at", "start-after"} & set(block.options):
+            if block.language == "include":
                 page.include(block)
             elif "caption" in block.options:
                 page.write(block.options["caption"], block.text)
