@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -238,3 +239,21 @@ class CheckTests(SynchronousTestCase):
         before = (os.getpid(), os.urandom)
         storm.check(World, Program, seeds=[1], steps=0)
         self.assertEqual((os.getpid(), os.urandom), before)
+
+    def test_random(self) -> None:
+        """All random numbers come from the seed: those of the module, and of generators that were made without one, as a client makes
+        it. Then the module goes on where it was."""
+        before = random.getstate()
+        seen: list[tuple[float, ...]] = []
+
+        class Drawing(Program):
+            def check(self) -> None:
+                seen.append((random.random(), Random().random(), Random(7).random()))
+
+        for seed in (1, 1, 2):
+            storm.check(World, Drawing, seeds=[seed], steps=1)
+        self.assertEqual(random.getstate(), before)
+        first, second, other = seen[:2], seen[2:4], seen[4:]
+        self.assertEqual(second, first)
+        self.assertNotEqual(other[0][:2], first[0][:2])
+        self.assertEqual(other[0][2], Random(7).random())

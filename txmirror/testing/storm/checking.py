@@ -27,8 +27,8 @@ def check(
     the program is checked. Now and then, and in the end, all faults end. 40 seconds later the program must have settled. Then the
     world is closed, and nothing may be left in it.
 
-    Until the end of a storm, ``uuid.uuid4``, ``os.urandom``, ``secrets`` and ``os.getpid`` of this process derive from the seed. For
-    the same course in each process, the program must not depend on the order of a set; ``PYTHONHASHSEED=0`` orders sets of strings.
+    Until the end of a storm, ``random``, ``uuid.uuid4``, ``os.urandom``, ``secrets`` and ``os.getpid`` of this process derive from the
+    seed, and so do generators that are made without a seed. For the same course in each process, the program must not depend on the order of a set; ``PYTHONHASHSEED=0`` orders sets of strings.
 
     :param world: makes the world, as ``lambda: World(servers=3)`` does.
     :param program: makes the program in a world.

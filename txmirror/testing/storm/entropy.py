@@ -1,15 +1,19 @@
-"""The sources of entropy of a process, replaced by those of a seed: GUIDs, secrets, the process's number and its host name."""
+"""The sources of entropy of a process, replaced by those of a seed: random numbers, GUIDs, secrets, the process's number and its
+host name.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import random as random_numbers
 import secrets
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
+from typing import Any
 
 _PID = 4321
 _HOST_NAME = "storm"
@@ -27,8 +31,15 @@ def entropy_of(seed: object, others: Sequence[Replacement] = ()) -> Iterator[Non
     :param others: other attributes to replace until then.
     """
     random = Random(f"entropy {seed!r}")
+    seed_generator = Random.seed
+
+    def seed_derived(self: Random, a: Any = None, version: int = 2) -> None:
+        """Seed a generator; one that is made without a seed gets it from the storm's seed."""
+        seed_generator(self, random.getrandbits(256) if a is None else a, version)
+
     replaced: list[Replacement] = [
         *others,
+        (Random, "seed", seed_derived),
         (os, "urandom", random.randbytes),
         (os, "getpid", lambda: _PID),
         (socket, "gethostname", lambda: _HOST_NAME),
@@ -38,6 +49,8 @@ def entropy_of(seed: object, others: Sequence[Replacement] = ()) -> Iterator[Non
         (uuid, "uuid4", lambda: uuid.UUID(int=random.getrandbits(128), version=4)),
     ]
     former = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+    numbers = random_numbers.getstate()
+    random_numbers.seed(f"numbers {seed!r}")
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -50,6 +63,7 @@ def entropy_of(seed: object, others: Sequence[Replacement] = ()) -> Iterator[Non
     finally:
         for module, name, value in former:
             setattr(module, name, value)
+        random_numbers.setstate(numbers)
         gc.unfreeze()
         if collecting:
             gc.enable()
