@@ -94,7 +94,7 @@ def keep_registry(registry: ServiceRegistry[bool] | SharedSession) -> Deferred[S
 
 
 def close_sessions(reactor: IReactorTime) -> Deferred[None]:
-    """Withdraw all that was registered in shared sessions, and close them.
+    """Withdraw all that was registered in shared sessions, and close them. A use that begins later opens another session.
 
     A reactor that stops does this by itself. Tests that share a reactor call it when they end.
 
@@ -196,7 +196,7 @@ class _Table:
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._sessions: dict[SharedSession, _Session] = {}
-        self._closing: set[Deferred[None]] = set()
+        self._closing: dict[Deferred[None], None] = {}
         self._stopping = False
         self._core: Any = IReactorCore(reactor, None)
         if self._core is not None:
@@ -234,9 +234,12 @@ class _Table:
         if self._sessions.get(session.settings) is session:
             del self._sessions[session.settings]
         closed = session.close()
-        self._closing.add(closed)
-        closed.addCallback(lambda _: self._closing.discard(closed))
+        self._closing[closed] = None
+        closed.addCallback(self._closed, closed)
         return follow(closed)
+
+    def _closed(self, _: None, closed: Deferred[None]) -> None:
+        del self._closing[closed]
 
     def _wait_for_stop(self) -> None:
         # Triggers of one phase run side by side. So this one does both, in order.
@@ -253,9 +256,11 @@ class _Table:
         self._wait_for_stop()
 
     async def _withdraw_and_close(self) -> None:
-        leases = [lease for session in self._sessions.values() for lease in session.leases]
+        # A use that begins meanwhile gets another session.
+        sessions, self._sessions = list(self._sessions.values()), {}
+        leases = [lease for session in sessions for lease in session.leases]
         await gatherResults([lease.withdraw() for lease in leases if lease.withdraw is not None])
-        for session in list(self._sessions.values()):
+        for session in sessions:
             self._close(session)
         await gatherResults(list(self._closing))
 

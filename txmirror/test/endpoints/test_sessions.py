@@ -91,6 +91,23 @@ class SharingTests(SessionCase):
         """Without a shared session there is nothing to close."""
         self.assertIsNone(self.successResultOf(close_sessions(self.reactor)))
 
+    def test_used_while_closing(self) -> None:
+        """What begins while the sessions wait for withdrawals gets a session of its own, which stays open."""
+        withdrawn: Deferred[None] = Deferred()
+        former = lease_registry(self.settings(), lambda: withdrawn)
+        registry = self.registry(former)
+        closing = close_sessions(self.reactor)
+        lease = lease_registry(self.settings())
+        self.assertIsNot(self.registry(lease), registry)
+        self.assertTrue(self.world.result(self.registry(lease).set_node("/a/b")))
+        withdrawn.callback(None)
+        self.world.result(closing)
+        self.assertEqual(self.sessions(), 1)
+        self.assertTrue(self.world.result(self.registry(lease).set_node("/a/c")))
+        self.world.result(former.release())
+        self.world.result(lease.release())
+        self.assertEqual(self.sessions(), 0)
+
     def test_closed_by_world(self) -> None:
         """A world closes the shared sessions of its reactor."""
         registry = self.world.result(keep_registry(self.settings()))

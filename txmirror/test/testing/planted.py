@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
@@ -17,6 +17,9 @@ from txmirror.client.session.persistent_watches import PersistentWatches
 from txmirror.client.session.waiting import SessionLease
 from txmirror.client.session.watch_tables import packets
 from txmirror.discovery.listing import InstanceList
+from txmirror.endpoints import connecting
+from txmirror.endpoints.publication import Publication
+from txmirror.endpoints.sessions import _Session, _Shared, _Table
 from txmirror.errors import ConnectionLossException
 from txmirror.interfaces import ITransactions
 from txmirror.mirror import Change, ChangeKind
@@ -169,6 +172,43 @@ def locks_not_given_up(patch: Patch) -> None:
     patch(MultiLock, "_give_up", lambda self: None)
 
 
+def shared_session_kept(patch: Patch) -> None:
+    """A session that endpoints share stays open when its last user has gone."""
+
+    def release(self: _Table, lease: _Shared, session: _Session) -> Deferred[None]:
+        del session.leases[lease]
+        return succeed(None)
+
+    patch(_Table, "release", release)
+
+
+def attempt_left(patch: Patch) -> None:
+    """A client endpoint that is cancelled goes on with its attempt to connect."""
+
+    def separate(attempt: Deferred[Any]) -> Deferred[Any]:
+        separated: Deferred[Any] = Deferred()
+        attempt.addBoth(lambda result: None if separated.called else separated.callback(result))
+        return separated
+
+    patch(connecting, "_separate", separate)
+
+
+def port_kept(patch: Patch) -> None:
+    """A port that stops is not withdrawn."""
+
+    def withdraw(self: Publication) -> Deferred[None]:
+        self._stopped = True
+        return succeed(None)
+
+    patch(Publication, "withdraw", withdraw)
+
+
+#: Each bug of the endpoints in the third program, with the number of seeds, likewise.
+PLANTED_ENDPOINTS: dict[Callable[[Patch], None], int] = {
+    shared_session_kept: 5,
+    attempt_left: 5,
+    port_kept: 5,
+}
 #: Each bug of the recipes in the second program, with the number of seeds, likewise.
 PLANTED_RECIPES: dict[Callable[[Patch], None], int] = {
     entered_early: 5,

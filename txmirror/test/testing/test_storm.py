@@ -15,17 +15,21 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from txmirror.errors import NoNodeException
 from txmirror.test.testing.planted import (
     PLANTED,
+    PLANTED_ENDPOINTS,
     PLANTED_RECIPES,
     Patch,
+    attempt_left,
     contender_asleep,
     entered_early,
     lock_kept,
     locks_not_given_up,
     mark_not_read,
     persistent_not_rearmed,
+    port_kept,
     read_only_hidden,
     refused_for_ever,
     session_left_closed,
+    shared_session_kept,
     stale_settled,
     wake_up_lost,
     watch_not_rearmed,
@@ -41,6 +45,7 @@ from txmirror.testing.storm.storms import Storm
 STORMS = "TXMIRROR_STORMS"
 _STORMS = 8
 _STORMS_OF_RECIPES = 4
+_STORMS_OF_ENDPOINTS = 3
 #: True where another Python runs the same tests with more examples.
 _FEW = settings().max_examples < 10
 _STEPS = 100
@@ -58,19 +63,23 @@ def run_child(*arguments: str, status: int = 0) -> bytes:
 class StormTests(SynchronousTestCase):
     def test_seeds(self) -> None:
         """M1 to M9, rules 3 to 9, 12 and 13: whatever happens, no check fails, in the end all settles, and nothing is left."""
-        self.assertGreater(self.run_storms(_STORMS, recipes=False), 3)
+        self.assertGreater(self.run_storms(_STORMS), 3)
 
     def test_recipes(self) -> None:
         """The same holds for the program that has only recipes."""
         self.assertGreater(self.run_storms(_STORMS_OF_RECIPES, recipes=True), 3)
 
-    def run_storms(self, count: int, *, recipes: bool) -> int:
+    def test_endpoints(self) -> None:
+        """The same holds for the program that has only endpoints."""
+        self.assertGreater(self.run_storms(_STORMS_OF_ENDPOINTS, endpoints=True), 3)
+
+    def run_storms(self, count: int, **program: bool) -> int:
         """Run storms, and return the number of their faults."""
         asked = os.environ.get(STORMS)
         first = Random().randrange(10**9) if asked else 1
         faults = 0
         for seed in range(first, first + int(asked or (1 if _FEW else count))):
-            result = Storm(plan_of(seed, recipes=recipes), seed).run(_STEPS)
+            result = Storm(plan_of(seed, **program), seed).run(_STEPS)
             self.assertIsNone(result.failed, f"seed {seed}")
             faults += result.faults
         return faults
@@ -102,13 +111,13 @@ class PlantedTests(SynchronousTestCase):
     """Bugs that are planted are found within the documented number of seeds."""
 
     def find(self, plant: Callable[[Patch], None]) -> None:
-        recipes = plant in PLANTED_RECIPES
-        count = (PLANTED_RECIPES if recipes else PLANTED)[plant]
+        program = {"recipes": plant in PLANTED_RECIPES, "endpoints": plant in PLANTED_ENDPOINTS}
+        count = {**PLANTED, **PLANTED_RECIPES, **PLANTED_ENDPOINTS}[plant]
         if (count > 20 or _FEW) and STORMS not in os.environ:
             raise SkipTest(f"takes long; {STORMS} runs it")
         plant(self.patch)
         for seed in range(1, count + 1):
-            if Storm(plan_of(seed, recipes=recipes), seed).run(_STEPS).failed is not None:
+            if Storm(plan_of(seed, **program), seed).run(_STEPS).failed is not None:
                 # What waits in a world that was left as it is is interrupted by the garbage collector.
                 gc.collect()
                 self.flushLoggedErrors(ValueError)
@@ -171,6 +180,18 @@ class PlantedTests(SynchronousTestCase):
         """Some of several locks that are kept without the others are found."""
         self.find(locks_not_given_up)
 
+    def test_shared_session_kept(self) -> None:
+        """A shared session that outlives its last user is found."""
+        self.find(shared_session_kept)
+
+    def test_attempt_left(self) -> None:
+        """An attempt to connect that goes on although it was cancelled is found."""
+        self.find(attempt_left)
+
+    def test_port_kept(self) -> None:
+        """A port that is not withdrawn is found."""
+        self.find(port_kept)
+
 
 class Program:
     """A program that expects a node that nobody creates, from a certain action on."""
@@ -206,7 +227,14 @@ class Leaking(Program):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        world.reactor.callLater(1e6, print)
+        self.timer = world.reactor.callLater(1e6, print)
+
+
+class Ending(Leaking):
+    """A program that ends its timer when the storm ends."""
+
+    def close(self) -> None:
+        self.timer.cancel()
 
 
 class CheckTests(SynchronousTestCase):
@@ -233,6 +261,10 @@ class CheckTests(SynchronousTestCase):
     def test_leaks(self) -> None:
         """What the program leaves is a failure."""
         self.assertIn("a delayed call", self.failure(Leaking))
+
+    def test_closed(self) -> None:
+        """A program that has a method for it is closed at the end, and then leaves nothing."""
+        storm.check(World, Ending, seeds=[4], steps=1)
 
     def test_entropy_restored(self) -> None:
         """After a storm the process has its own entropy again."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from twisted.logger import globalLogBeginner
 
 from txmirror.testing.history import to_lines
+from txmirror.testing.storm.endpoints import EndpointProgram
 from txmirror.testing.storm.everything import ALL, RECIPES, Everything, make_world, replaced_for
 from txmirror.testing.storm.shrinking import describe, shrink
 from txmirror.testing.storm.storms import Plan, Result, Storm
@@ -40,9 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--steps", type=int, default=_DEFAULT_STEPS, metavar="M", help=f"the steps of each (default: {_DEFAULT_STEPS})"
     )
-    parser.add_argument(
+    program = parser.add_mutually_exclusive_group()
+    program.add_argument(
         "--recipes", action="store_true", help="only recipes: those that are not in the other storms, and further locks"
     )
+    program.add_argument("--endpoints", action="store_true", help="only endpoints: servers that register, and clients")
     parser.add_argument("--quiet", action="store_true", help="write one line for each seed in place of the log")
     parser.add_argument("--operations", type=Path, metavar="FILE", help="write the operations as lines of JSON")
     return parser
@@ -53,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     found = 0
     for seed in range(options.seed, options.seed + options.count):
-        plan = plan_of(seed, recipes=options.recipes)
+        plan = plan_of(seed, recipes=options.recipes, endpoints=options.endpoints)
         result = Storm(plan, seed, None if options.quiet else _write).run(options.steps)
         _write(f"seed {seed}: {result.journal.count} lines, {result.faults} faults, {result.journal.digest}")
         if options.operations is not None:
@@ -61,16 +64,17 @@ def _run(options: argparse.Namespace) -> int:
                 file.writelines(f"{line}\n" for line in to_lines(result.journal.history))
         if result.failed is not None:
             found += 1
-            _report(plan, result, " --recipes" if options.recipes else "")
+            _report(plan, result, " --recipes" if options.recipes else " --endpoints" if options.endpoints else "")
     return 1 if found else 0
 
 
-def plan_of(seed: int, *, recipes: bool = False) -> Plan:
-    """Return the plan of the command's storms.
+def plan_of(seed: int, *, recipes: bool = False, endpoints: bool = False) -> Plan:
+    """Return the plan of the command's storms. Each program has seeds of its own.
 
-    :param recipes: the second program, whose storms have only recipes. The seeds of the first keep their courses.
+    :param recipes: the second program, whose storms have only recipes.
+    :param endpoints: the third one, with endpoints that listen, register, and connect.
     """
-    program = partial(Everything, kinds=RECIPES if recipes else ALL)
+    program = EndpointProgram if endpoints else partial(Everything, kinds=RECIPES if recipes else ALL)
     return Plan(partial(make_world, seed), program, spared=Everything.spared, replaced=replaced_for(seed))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from random import Random
 
 from twisted.internet.defer import Deferred
 
+from txmirror import machine
 from txmirror.mirror import recovery, watched_reads
 from txmirror.testing.history import judge
 from txmirror.testing.storm.barriers import BarrierPart, RendezvousPart
@@ -62,6 +64,8 @@ def make_world(seed: int) -> World:
 def replaced_for(seed: int) -> list[Replacement]:
     """Return limits to replace: with some seeds even a few nodes are recovered by side sessions, and read in batches."""
     random, replaced = Random(f"limits {seed}"), list[Replacement]()
+    # The seed decides everything, and the machine nothing.
+    replaced += [(os, "environ", {}), (machine, "_MACHINE_IDS", ())]
     if random.random() < 0.3:
         replaced.append((recovery, "SIDE_SESSION_FROM", 0))
     if random.random() < 0.3:
@@ -117,13 +121,18 @@ class Everything:
         self._scene.check(result is None, f"{part.name}: close() has fired with {result}")
         part.check_closed()
 
+    @property
+    def parts(self) -> list[Part]:
+        """The parts that have not ended."""
+        return [part for _, part in self._parts]
+
     def check(self) -> None:
         """Check all that must hold at any moment."""
         for _, part in self._parts:
             part.check()
         self._scene.raise_complaints()
 
-    def check_settled(self) -> None:
+    def check_settled(self) -> Deferred[None] | None:
         """Check all that must hold when everything has settled."""
         left = [part.name for part, closed in self._closing if not closed.called]
         self._scene.check(not left, f"not closed: {left}")
@@ -133,6 +142,7 @@ class Everything:
         for finding in judge(self._scene.journal.history):
             self._scene.check(False, f"{finding.rule.name}: {finding}")
         self._scene.raise_complaints()
+        return None
 
     def spared(self) -> Collection[int]:
         """Return the sessions that must not expire at this moment."""

@@ -21,14 +21,14 @@ class NetworkFaults:
         self._world = world
         self._random = random
         self._lasting = lasting
-        #: The addresses that programs have used, in the order of their first use.
-        self._hosts: dict[str, None] = {"127.0.0.1": None}
         self._ports = ports_of(world)
+        #: The addresses that programs have used, in the order of their first use, with the ports.
+        self._hosts: dict[str, dict[int, None]] = {"127.0.0.1": dict.fromkeys(self._ports)}
 
     def look(self) -> None:
         """Note the addresses that programs use."""
         for link in self._world.reactor.links:
-            self._hosts.setdefault(link.server_address.host)
+            self._hosts.setdefault(link.server_address.host, {})[link.server_address.port] = None
 
     def _link(self) -> Link | None:
         links = self._world.reactor.links
@@ -78,11 +78,17 @@ class NetworkFaults:
         connected = dict.fromkeys(link.server_address.host for link in self._world.reactor.links)
         return self._random.choice(list(connected or self._hosts))
 
+    def _ports_at(self, host: str) -> list[int]:
+        """Return the ports of an address: those of the servers, or that of an endpoint."""
+        used = self._hosts.get(host, {})
+        return self._ports if any(port in used for port in self._ports) else list(used)
+
     def black_hole(self) -> str:
         """Let new connections to an address get no answer, from some servers or from all."""
         host = self._host()
         # Of some servers, or of all.
-        ports = self._random.choice((self._ports, [self._random.choice(self._ports)]))
+        ports = self._ports_at(host)
+        ports = self._random.choice((ports, [self._random.choice(ports)]))
         for port in ports:
             self._world.reactor.black_hole(host, port)
 
@@ -96,7 +102,8 @@ class NetworkFaults:
     def away(self) -> str:
         """Break or stall all connections to an address, and let new ones get no answer."""
         host = self._host()
-        for port in self._ports:
+        ports = self._ports_at(host)
+        for port in ports:
             self._world.reactor.black_hole(host, port)
         silently = self._random.random() < 0.3
         for link in list(self._world.reactor.links):
@@ -104,7 +111,7 @@ class NetworkFaults:
                 link.stall() if silently else link.cut()
 
         def end() -> None:
-            for port in self._ports:
+            for port in ports:
                 self._world.reactor.undo_black_hole(host, port)
             for link in list(self._world.reactor.links):
                 if link.server_address.host == host:

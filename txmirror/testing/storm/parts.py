@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from txmirror.testing.storm.hidden import Hidden
 from txmirror.testing.storm.holders import Holders
 from txmirror.testing.storm.journal import Journal
+from txmirror.testing.storm.listening import Listening
 from txmirror.testing.storm.services import Services
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
@@ -62,6 +63,7 @@ class Scene:
     holders: Holders = attrs.field(init=False)
     services: Services = attrs.field(init=False)
     hidden: Hidden = attrs.field(init=False)
+    listening: Listening = attrs.field(init=False)
     complaints: list[str] = attrs.field(factory=list)
     """The violations so far. Within a callback, an exception would only be logged."""
     _hosts: int = attrs.field(default=0, init=False)
@@ -70,6 +72,7 @@ class Scene:
     def __attrs_post_init__(self) -> None:
         self.services = Services(self.truth)
         self.hidden = Hidden(self.world.reactor)
+        self.listening = Listening(self.world, self.truth)
         self.holders = Holders(
             self.truth, self.world.reactor, self.journal.recorder, lambda complaint: self.check(False, complaint)
         )

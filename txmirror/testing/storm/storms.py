@@ -31,7 +31,11 @@ _SESSIONS = "txmirror.embedded.sessions.Sessions"
 
 
 class Program(Protocol):
-    """A program under test in a storm."""
+    """A program under test in a storm.
+
+    If it has a method ``close``, that is called in the end, before the world is closed. Like ``check_settled``, it returns None, or a
+    Deferred or coroutine that ends within 20 seconds.
+    """
 
     def act(self, random: Random) -> object:
         """Begin one action, chosen at random. It must not wait for its end."""
@@ -158,6 +162,7 @@ class _Course:
                 self._step()
             self._journal.step = steps
             self._calm_down()
+            self._finish(getattr(self._program, "close", lambda: None)())
             self._world.close()
             self._check_log()
         except Exception as error:
@@ -198,15 +203,18 @@ class _Course:
         self._weather.heal()
         self._world.pass_time(SETTLING_TIME)
         self._program.check()
-        checking = self._program.check_settled()
-        if checking is not None:
-            done = checking if isinstance(checking, Deferred) else Deferred.fromCoroutine(checking)
+        self._finish(self._program.check_settled())
+        self._check_log()
+        self._journal.note("storm", "all has settled")
+
+    def _finish(self, begun: Deferred[Any] | Coroutine[Deferred[Any], Any, Any] | None) -> None:
+        """Wait for the end of something that the program has begun."""
+        if begun is not None:
+            done = begun if isinstance(begun, Deferred) else Deferred.fromCoroutine(begun)
             self._world.settle()
             if not done.called:
                 self._world.pass_time(_CHECKING_TIME)
             self._world.result(done)
-        self._check_log()
-        self._journal.note("storm", "all has settled")
 
     def _check_log(self) -> None:
         assert not self._failures, "an exception was logged: " + "\n".join(self._failures[:3])
