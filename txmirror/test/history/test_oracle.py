@@ -1,4 +1,4 @@
-"""The checker against a search through all possible courses, on histories of one node with a few operations.
+"""The checker against a search through all possible courses, on histories of one node or shared value with a few operations.
 
 A history that some course explains must pass. One that none explains must not, if all outcomes are known: where some are not, the
 checker may be milder.
@@ -18,20 +18,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.test.hypothesis_profiles import at_most
 from txmirror.testing.history import (
+    VALUE,
     Absent,
     Answer,
     Call,
+    Change,
+    Changed,
     Create,
     Delete,
     Get,
     History,
+    Look,
     Operation,
     Outcome,
     Refusal,
     Refused,
     Set,
     Shown,
+    Value,
+    Verdict,
     judge,
+    search,
 )
 
 PATH = "/a"
@@ -139,6 +146,50 @@ def mutate(random: Random, operations: list[Operation]) -> None:
     operations[index] = operation
 
 
+def changes(random: Random, count: int) -> list[Operation]:
+    """Return a random course of a shared value, in which each operation is done at a moment of its own."""
+    value, operations = "", list[Operation]()
+    for number in range(count):
+        moment = 100 * number + 300
+        begin, end = moment - random.randrange(250), moment + random.randrange(250)
+        written = str(number)
+        former = random.choice([value, *map(str, range(number))])
+        operation = Operation(number, "c1", 1, Look("/v"), begin, end, Outcome.APPLIED, Value(value))
+        kind = random.random()
+        if kind < 0.6 or former == value:
+            call = Change("/v", written, value if kind < 0.2 else None)
+            lost = random.random() < 0.2
+            outcome, answer = (Outcome.UNKNOWN, None) if lost else (Outcome.APPLIED, Changed(value))
+            if not lost or random.random() < 0.5:
+                value = written
+            operation = attrs.evolve(operation, call=call, outcome=outcome, answer=answer)
+        elif kind < 0.75:
+            refused = Refused(Refusal.OTHER_VALUE)
+            operation = attrs.evolve(
+                operation, call=Change("/v", written, former), outcome=Outcome.NOT_APPLIED, answer=refused
+            )
+        operations.append(operation)
+    return operations
+
+
+def mutate_changes(random: Random, operations: list[Operation]) -> None:
+    """Change the answer or the time of one of the operations."""
+    index = random.randrange(len(operations))
+    operation = operations[index]
+    value = random.choice(["", *map(str, range(len(operations)))])
+    if random.random() < 0.4:
+        begin = max(1, operation.begin + random.randrange(-300, 300))
+        operation = attrs.evolve(operation, begin=begin, end=begin + random.randrange(200))
+    elif isinstance(operation.answer, Value):
+        operation = attrs.evolve(operation, answer=Value(value))
+    elif isinstance(operation.answer, Changed) and isinstance(operation.call, Change):
+        call = attrs.evolve(operation.call, expected=None)
+        operation = attrs.evolve(operation, call=call, answer=Changed(value))
+    elif isinstance(operation.answer, Refused) and isinstance(operation.call, Change):
+        operation = attrs.evolve(operation, call=attrs.evolve(operation.call, expected=value))
+    operations[index] = operation
+
+
 # The oracle.
 
 
@@ -236,5 +287,22 @@ class OracleTests(SynchronousTestCase):
             self.assertTrue(explained)
         if explained:
             self.assertEqual([str(each) for each in found], [])
+        elif all(each.outcome is Outcome.APPLIED for each in operations):
+            self.assertNotEqual(found, [])
+
+    @at_most(300)
+    @given(st.randoms(use_true_random=False), st.integers(0, 3))
+    def test_shared_value(self, random: Random, mutations: int) -> None:
+        operations = changes(random, random.randint(1, 6))
+        for _ in range(mutations):
+            mutate_changes(random, operations)
+        found = [str(each) for each in judge(History(tuple(operations)))]
+        explained = search(operations, VALUE).verdict is Verdict.LINEARIZABLE
+        for each in operations:
+            note(str(each))
+        if not mutations:
+            self.assertTrue(explained)
+        if explained:
+            self.assertEqual(found, [])
         elif all(each.outcome is Outcome.APPLIED for each in operations):
             self.assertNotEqual(found, [])

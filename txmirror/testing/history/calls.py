@@ -127,10 +127,77 @@ class Count:
     path: str
 
 
+@attrs.frozen
+class Change:
+    """Replace a shared value by another one. The answer is :class:`Changed`; or :class:`Refused` if it had another value than
+    the expected one.
+
+    An unknown change may have an answer, too: then it has replaced that value, or nothing.
+    """
+
+    path: str
+    value: str
+    """The new value, which no other change writes."""
+    expected: str | None = None
+    """The value that it must have; None for any."""
+
+
+@attrs.frozen
+class Look:
+    """Read a shared value. The answer is a :class:`Value`."""
+
+    path: str
+
+
+@attrs.frozen
+class Block:
+    """Put a barrier in place. There is no answer."""
+
+    path: str
+
+
+@attrs.frozen
+class Unblock:
+    """Remove a barrier. There is no answer."""
+
+    path: str
+
+
+@attrs.frozen
+class Pass:
+    """Wait at a barrier until it is gone. There is no answer."""
+
+    path: str
+
+
+@attrs.frozen
+class Join:
+    """Become a member of a group, with a name that no other member has. There is no answer."""
+
+    path: str
+    name: str
+
+
+@attrs.frozen
+class Leave:
+    """Be no member any more. There is no answer."""
+
+    path: str
+    name: str
+
+
+@attrs.frozen
+class Members:
+    """Read the names of the members of a group. The answer is :class:`Names`."""
+
+    path: str
+
+
 Read = Get | Exists | Children
 Part = Create | Set | Delete | Check
 Write = Create | Set | Delete | Transaction
-Call = Get | Exists | Children | Sync | Create | Set | Delete | Check | Transaction | Put | Take | Add | Count
+Recipe = Put | Take | Add | Count | Change | Look | Block | Unblock | Pass | Join | Leave | Members
+Call = Read | Sync | Part | Transaction | Recipe
 
 
 # Answers.
@@ -155,7 +222,7 @@ class Absent:
 
 @attrs.frozen
 class Names:
-    """The names of a node's children."""
+    """The names of a node's children, or of the members of a group."""
 
     names: frozenset[str]
 
@@ -183,21 +250,37 @@ class Number:
     value: int
 
 
+@attrs.frozen
+class Value:
+    """A shared value, which is empty at first."""
+
+    value: str
+
+
+@attrs.frozen
+class Changed:
+    """A shared value was replaced."""
+
+    former: str
+    """The value that was replaced."""
+
+
 class Refusal(enum.Enum):
-    """The reason for which a server has refused a write."""
+    """The reason for which a write was refused."""
 
     BAD_VERSION = "bad version"
     NO_NODE = "no node"
     NODE_EXISTS = "node exists"
     NOT_EMPTY = "not empty"
+    OTHER_VALUE = "other value"
     OTHER = "other"
 
 
 @attrs.frozen
 class Refused:
-    """A server has refused a write."""
+    """A server, or a recipe, has refused a write."""
 
     reason: Refusal
 
 
-Answer = Shown | Absent | Names | Created | Taken | Number | Refused
+Answer = Shown | Absent | Names | Created | Taken | Number | Value | Changed | Refused

@@ -29,6 +29,9 @@ class Rule(enum.Enum):
     FENCING = "fencing tokens grow with each holder"
     QUEUE = "each item of a queue is taken once, and after it was put"
     COUNTER = "a counter is the sum of what was added"
+    VALUE = "each change of a shared value is done once, and replaces the value that it depends on"
+    BARRIER = "nobody passes a barrier that is there"
+    MEMBERS = "the members of a group are those that have joined and not left"
     LINEARIZABLE = "the operations have one order that agrees with time and with their results"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from txmirror.testing.history.attribution import Attribution
+from txmirror.testing.history.barriers import check_barriers
 from txmirror.testing.history.counters import check_counters
 from txmirror.testing.history.ephemerals import check_ephemerals
 from txmirror.testing.history.findings import Finding
 from txmirror.testing.history.floors import floors_of_clients, floors_of_time
+from txmirror.testing.history.groups import check_members
 from txmirror.testing.history.holds import check_holds
 from txmirror.testing.history.operations import History
 from txmirror.testing.history.order import check_sessions, check_time
@@ -16,6 +18,7 @@ from txmirror.testing.history.queues import check_queues
 from txmirror.testing.history.reads import check_reads
 from txmirror.testing.history.segments import Segment, split
 from txmirror.testing.history.sequences import check_sequences
+from txmirror.testing.history.values import check_values
 from txmirror.testing.history.watches import check_watches
 from txmirror.testing.history.writes import check_checks, check_refusals, check_writes
 
@@ -23,12 +26,15 @@ from txmirror.testing.history.writes import check_checks, check_refusals, check_
 def judge(history: History) -> list[Finding]:
     """Return the rules that a history breaks, in O(n log n): the zxids are the witness of the order.
 
-    Queues and counters are checked only if no data was lost.
+    Queues, counters, shared values, barriers and groups are checked only if no data was lost.
     """
     findings = [finding for segment in split(history) for finding in _judge(segment)]
     if not history.resets:
         findings += check_queues(history.operations)
         findings += check_counters(history.operations)
+        findings += check_values(history.operations)
+        findings += check_barriers(history.operations)
+        findings += check_members(history.operations)
     return findings
 
 

@@ -1,4 +1,4 @@
-"""Sequential models of a node, a counter and a queue, for :func:`~txmirror.testing.history.search.search`."""
+"""Sequential models of a node, a counter, a queue and a shared value, for :func:`~txmirror.testing.history.search.search`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import attrs
 from txmirror.testing.history.calls import (
     Absent,
     Add,
+    Change,
+    Changed,
     Count,
     Create,
     Delete,
     Exists,
     Get,
+    Look,
     Number,
     Put,
     Refusal,
@@ -23,6 +26,7 @@ from txmirror.testing.history.calls import (
     Shown,
     Take,
     Taken,
+    Value,
 )
 from txmirror.testing.history.operations import Operation
 
@@ -66,6 +70,18 @@ def _step_unordered(state: frozenset[str], operation: Operation) -> Iterable[fro
     if answer.item is None:
         return () if state else (state,)
     return (state - {answer.item},) if answer.item in state else ()
+
+
+def _step_value(state: str, operation: Operation) -> Iterable[str]:
+    call, answer = operation.call, operation.answer
+    if isinstance(call, Look):
+        return (state,) if answer is None or answer == Value(state) else ()
+    if not isinstance(call, Change):
+        return ()
+    expected = call.expected in {None, state}
+    if isinstance(answer, Refused):
+        return () if expected else (state,)
+    return (call.value,) if expected and (answer is None or answer == Changed(state)) else ()
 
 
 #: The data and the version; None if there is no node.
@@ -113,3 +129,5 @@ ORDERED_QUEUE = Model((), _step_ordered)
 QUEUE = Model(frozenset(), _step_unordered)
 #: A persistent node, which is not there at first. Its reads must show the present state: pass only those behind a sync.
 NODE = Model(None, _step_node)
+#: A shared value, which is empty at first.
+VALUE = Model("", _step_value)
