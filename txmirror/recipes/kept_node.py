@@ -122,7 +122,7 @@ class KeptNode:
                 self._troubles = 0
 
     async def _pause(self) -> None:
-        """Pause, longer each time. A step of the session ends the pause, so that a closed client leaves no timer."""
+        """Pause, longer each time."""
         self._troubles += 1
         await self._place.retry_policy.pause(self._troubles + 1)
 

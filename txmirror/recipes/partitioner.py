@@ -5,12 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -200,12 +198,12 @@ class Partitioner:
         """Follow the members, and claim our share."""
         path, client, policy = self._members.path, self._place.client, self._place.retry_policy
         while True:
-            await self._pause(self._delay)
+            await self._place.retry_policy.pause_for(self._delay)
             try:
                 names, watch = await policy.send_and_watch(lambda: client.get_children_and_watch(path))
             except NoNodeException:
                 # Our node is created again soon.
-                await self._pause(1.0)
+                await self._place.retry_policy.pause_for(1.0)
                 continue
             try:
                 self._wanted = await self._share(names)
@@ -235,7 +233,7 @@ class Partitioner:
             compared += len(candidates)
             if compared > _SCORES_IN_A_TURN:
                 compared = 0
-                await self._pause(0.0)
+                await self._place.retry_policy.pause_for(0.0)
         return frozenset(ours)
 
     async def _apply(self) -> None:
@@ -248,7 +246,7 @@ class Partitioner:
             elif item in self._claims:
                 self._claims[item].stop()
             if number % _CLAIMS_IN_A_TURN == 0:
-                await self._pause(0.0)
+                await self._place.retry_policy.pause_for(0.0)
 
     def _claim(self, item: str) -> None:
         if item in self._claims:
@@ -267,11 +265,6 @@ class Partitioner:
 
     def _changed(self) -> None:
         self._changes.fire(None)
-
-    async def _pause(self, seconds: float) -> None:
-        # mypy: the clock is an IReactorTime.
-        clock: Any = self._place.reactor
-        await deferLater(clock, seconds)
 
     async def _stop(self) -> None:
         if self._following is not None:

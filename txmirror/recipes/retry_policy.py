@@ -79,10 +79,13 @@ class RetryPolicy:
 
     async def pause(self, failures: int) -> None:
         """Pause, unless this is the first failure. Any step of the client's session ends the pause."""
-        if failures < 2:
-            return
+        if failures >= 2:
+            await self.pause_for(_PAUSE(failures - 2))
+
+    async def pause_for(self, seconds: float) -> None:
+        """Pause. Any step of the client's session ends the pause, so that a closed client leaves no timer."""
         over: Deferred[None] = Deferred()
-        timer = self._clock.callLater(_PAUSE(failures - 2), over.callback, None)
+        timer = self._clock.callLater(seconds, over.callback, None)
 
         def notified(news: News) -> None:
             if isinstance(news, SessionEvent) and not over.called:

@@ -77,7 +77,7 @@ class ClaimedItem:
             return
         self.stopping = True
         if self._pause is not None:
-            self._pause.callback(None)
+            self._pause.cancel()
         self._election.stop()
 
     async def _run(self) -> None:
@@ -101,14 +101,13 @@ class ClaimedItem:
     async def _wait(self) -> None:
         if self.stopping:
             return
-        self._pause = Deferred()
-        timer = self._place.reactor.callLater(_PAUSE, self._pause.callback, None)
+        self._pause = Deferred.fromCoroutine(self._place.retry_policy.pause_for(_PAUSE))
         try:
             await self._pause
+        except CancelledError:
+            pass
         finally:
             self._pause = None
-            if timer.active():
-                timer.cancel()
 
     async def _hold(self) -> None:
         """Run the job until this is cancelled. End when the job has ended."""
@@ -129,7 +128,7 @@ class ClaimedItem:
         try:
             # A job that ends by itself keeps the share.
             await Deferred[None]()
-        finally:
+        except CancelledError:
             self._changed()
             work.cancel()
             while not ended:
@@ -138,3 +137,4 @@ class ClaimedItem:
                     await over.wait()
             self._working = False
             self._changed()
+            raise

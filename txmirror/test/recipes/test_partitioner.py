@@ -11,6 +11,7 @@ from txmirror.errors import ClosingException, NoAuthException, PathError
 from txmirror.recipes import Partitioner, Share
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.test.recipes.moments import Moments, MomentsCase
+from txmirror.testing import World
 from txmirror.types import READ_ACL, digest_acl
 
 PATH = "/feeds"
@@ -268,6 +269,27 @@ class PartitionerTests(RecipeCase):
         self.assertEqual((member.shares, self.ledger.holders()), (frozenset(), {}))
         self.done(member.stop())
         self.assertRaises(ClosingException, self.done, member.start())
+
+    def test_closed_in_a_pause(self) -> None:
+        """When the client is closed while changes are awaited, or after a refusal, no timer is left."""
+        for time in (0.5, 2.0):
+            with World() as world:
+                client = world.client()
+                world.result(client.create(PATH))
+                world.result(client.create(f"{PATH}/items", acl=READ_ACL))
+                member = Partitioner(client, PATH, ITEMS, self.ledger.job("a"), name="a", reactor=world.reactor)
+                world.result(member.start())
+                world.pass_time(time)
+                # The end closes the client, and nothing may be left.
+
+    def test_never_ended(self) -> None:
+        """An item that the garbage collector ends, with the whole program, does not wait for its job."""
+        (member,) = self.started("a", items=ITEMS[:1])
+        claim = member._claims[ITEMS[0]]
+        holding = claim._hold()
+        holding.send(None)
+        holding.close()
+        self.assertTrue(claim.held)
 
     def test_many_items(self) -> None:
         """Many items are shared about evenly, without a long turn of the reactor."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
@@ -21,14 +21,15 @@ from txmirror.endpoints import connecting
 from txmirror.endpoints.publication import Publication
 from txmirror.endpoints.sessions import _Session, _Shared, _Table
 from txmirror.errors import ConnectionLossException
-from txmirror.interfaces import ITransactions
+from txmirror.interfaces import ITransaction, ITransactions
 from txmirror.mirror import Change, ChangeKind
 from txmirror.mirror.read_queue import PendingRead
 from txmirror.mirror.refresher import Refresher
 from txmirror.mirror.retries import Retries
 from txmirror.mirror.store import PARTS
-from txmirror.recipes import MultiLock, double_barrier
+from txmirror.recipes import MultiLock, Partitioner, Share, double_barrier
 from txmirror.recipes.marked_writes import MarkedWrites
+from txmirror.recipes.share import ClaimedItem
 from txmirror.registry.keeper import Keeper
 from txmirror.registry.outcomes import RegistrationState
 from txmirror.types import EventType, SessionTicket
@@ -209,10 +210,78 @@ PLANTED_ENDPOINTS: dict[Callable[[Patch], None], int] = {
     attempt_left: 5,
     port_kept: 5,
 }
+
+
+def share_given_up_early(patch: Patch) -> None:
+    """An item of a shared set is given up before its job has ended."""
+
+    async def hold(self: ClaimedItem) -> None:
+        self._working = True
+        work = maybeDeferred(self._job, Share(self.item, self._election.token))
+        try:
+            await Deferred[None]()
+        finally:
+            work.addErrback(lambda failure: failure.trap(CancelledError))
+            work.cancel()
+            self._working = False
+
+    patch(ClaimedItem, "_hold", hold)
+
+
+def members_not_followed(patch: Patch) -> None:
+    """A member that shares a set of items does not notice that others come and go."""
+    share: Any = Partitioner._share
+
+    async def first(self: Any, names: Sequence[str]) -> frozenset[str]:
+        if not self._wanted:
+            return frozenset(await share(self, names))
+        return frozenset(self._wanted)
+
+    patch(Partitioner, "_share", first)
+
+
+@attrs.frozen
+class _AnyVersion:
+    """A transaction whose writes do not depend on versions."""
+
+    transaction: ITransaction
+
+    def create(self, *arguments: Any, **options: Any) -> None:
+        self.transaction.create(*arguments, **options)
+
+    def set(self, path: str, data: bytes, version: int) -> None:
+        self.transaction.set(path, data)
+
+    def delete(self, *arguments: Any) -> None:
+        self.transaction.delete(*arguments)
+
+
+def version_not_required(patch: Patch) -> None:
+    """A change of a shared value is done at any version."""
+    commit: Any = MarkedWrites.commit
+
+    def unconditional(self: MarkedWrites, fill: Any, **options: Any) -> Any:
+        def filling(transaction: Any) -> None:
+            fill(_AnyVersion(transaction))
+
+        return commit(self, filling, **options)
+
+    patch(MarkedWrites, "commit", unconditional)
+
+
+def change_sent_again(patch: Patch) -> None:
+    """A change of a shared value whose reply was lost is sent again, whether it was done or not."""
+    mark_not_read(patch)
+
+
 #: Each bug of the recipes in the second program, with the number of seeds, likewise.
 PLANTED_RECIPES: dict[Callable[[Patch], None], int] = {
     entered_early: 5,
     locks_not_given_up: 5,
+    share_given_up_early: 5,
+    members_not_followed: 5,
+    version_not_required: 10,
+    change_sent_again: 100,
 }
 #: Each bug, with the number of seeds within which a storm of 100 steps must find it.
 PLANTED: dict[Callable[[Patch], None], int] = {

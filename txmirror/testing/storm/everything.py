@@ -25,7 +25,9 @@ from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
 from txmirror.testing.storm.queues import QueuePart
 from txmirror.testing.storm.registries import RegistryPart
+from txmirror.testing.storm.replacing import ReplacingPart
 from txmirror.testing.storm.several import SeveralPart
+from txmirror.testing.storm.sharing import SharingPart
 from txmirror.testing.storm.taking import TakingPart
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
@@ -51,6 +53,8 @@ RECIPES: Kinds = {
     "several": (SeveralPart, 3),
     "style": (partial(ContenderPart, style="curator-mutex"), 2),
     "foreign": (ForeignPart, 2),
+    "sharing": (SharingPart, 3),
+    "replacing": (ReplacingPart, 2),
 }
 #: The kinds that are not in all storms, with their shares: others check less where they are.
 _SOME = {"hider": 0.25}
