@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from txmirror import __version__
 from txmirror.cli import (
     coordinating,
+    examining,
     installed,
     locking,
     operating,
@@ -271,7 +272,13 @@ def _register(invocation: Invocation, path: str, data: dict[str, str], command: 
     return invocation.run(register)
 
 
-for _each in (*coordinating.COMMANDS, *transferring.COMMANDS, *operating.COMMANDS, *installed.COMMANDS):
+for _each in (
+    *coordinating.COMMANDS,
+    *transferring.COMMANDS,
+    *examining.COMMANDS,
+    *operating.COMMANDS,
+    *installed.COMMANDS,
+):
     txmirror.add_command(_each)
 
 

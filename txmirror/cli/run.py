@@ -153,7 +153,8 @@ class Run:
 
     async def _in_session(self, program: Program) -> Outcome:
         self.console.broke = self._cancel
-        self._outages.start()
+        if self._settings.connects:
+            self._outages.start()
         try:
             self._working = Deferred.fromCoroutine(self._work(program))
             return await self._working
@@ -172,6 +173,8 @@ class Run:
             await self.mirror.close()
 
     async def _work(self, program: Program) -> Outcome:
+        if not self._settings.connects:
+            return await program(self)
         connecting = self.client.connect()
         credentials = self._settings.access.credentials
         if credentials is not None:

@@ -26,5 +26,7 @@ class Settings:
     """True to write error messages only."""
     verbose: int = 0
     """How much of the log to write to stderr: 0 for warnings, 1 for information too, 2 for all."""
+    connects: bool = True
+    """True to open a session before the command begins; otherwise it opens one itself, or none."""
     close_timeout: float = 2.0
     """The timeout for closing the session."""

@@ -259,11 +259,11 @@ class FolderReader:
             yield Unreadable(place, "it could not be read when it was exported")
 
     def _records(self) -> Iterator[Item]:
-        waiting: list[tuple[Place, Path]] = [((), self._root)]
+        waiting: list[tuple[Place, Path, bool]] = [((), self._root, True)]
         while waiting:
-            place, path = waiting.pop()
+            place, path, is_folder = waiting.pop()
             try:
-                if path.is_dir():
+                if is_folder:
                     record, children = self._read_folder(place, path)
                 else:
                     record, children = Record(place, _read(path), **self._attributes({})), []
@@ -274,8 +274,9 @@ class FolderReader:
             yield record
             waiting += reversed(children)
 
-    def _read_folder(self, place: Place, path: Path) -> tuple[Record, list[tuple[Place, Path]]]:
-        children: dict[str, Path] = {}
+    def _read_folder(self, place: Place, path: Path) -> tuple[Record, list[tuple[Place, Path, bool]]]:
+        """Return the node of a folder, and its children in order: place, path, and whether each is a folder too."""
+        children: dict[str, os.DirEntry[str]] = {}
         own: set[str] = set()
         with os.scandir(path) as entries:
             found = list(entries)
@@ -288,13 +289,15 @@ class FolderReader:
             if entry.name in _OWN:
                 own.add(entry.name)
                 continue
-            name = self._znode_name(path / entry.name)
+            name = self._znode_name(path, entry.name)
             if name in children:
                 raise ValueError(f"{children[name].name!r:.200} and {entry.name!r:.200} are the same node")
-            children[name] = path / entry.name
+            children[name] = entry
         attributes = self._attributes(read_object(_read(path / _META)) if _META in own else {})
         data = _read(path / _VALUE) if _VALUE in own else b""
-        return Record(place, data, **attributes), [((*place, name), children[name]) for name in sorted(children)]
+        return Record(place, data, **attributes), [
+            ((*place, name), path / children[name].name, children[name].is_dir()) for name in sorted(children)
+        ]
 
     def _attributes(self, value: dict[str, Any]) -> dict[str, Any]:
         if "acl" in value and value["acl"] is None:
@@ -303,8 +306,8 @@ class FolderReader:
             return {**read_attributes(value), "acl": OPEN_ACL}
         return read_attributes(value)
 
-    def _znode_name(self, path: Path) -> str:
-        name = _read(path / _NAME).decode() if path.name.startswith(LONG) else znode_name(path.name)
+    def _znode_name(self, folder: Path, written: str) -> str:
+        name = _read(folder / written / _NAME).decode() if written.startswith(LONG) else znode_name(written)
         place = place_of(f"/{name}")
         if len(place) != 1:
             raise ValueError(f"{name!r:.200} is not the name of a node")

@@ -82,7 +82,7 @@ async def connect_to_server(
     :raises DNSLookupError: the name has no address.
     :raises Exception: the failure of the last address.
     """
-    addresses = await _resolve(reactor, server)
+    addresses = await resolve(reactor, server)
     if not addresses:
         raise DNSLookupError(f"no address for {server.host!r}")
     for address in addresses[:-1]:
@@ -95,7 +95,8 @@ async def connect_to_server(
     return await _connect(reactor, server, addresses[-1], factory, limit / len(addresses), wrap)
 
 
-async def _resolve(reactor: Any, server: Server) -> Sequence[IAddress]:
+async def resolve(reactor: Any, server: Server) -> Sequence[IAddress]:
+    """Return the addresses of a server; none if its name has none. Cancelling ends the resolution."""
     if isIPAddress(server.host):
         return [IPv4Address("TCP", server.host, server.port)]
     if isIPv6Address(server.host):

@@ -1,0 +1,81 @@
+"""The command lines of ``locks``, ``ensemble`` and ``doctor``."""
+
+from __future__ import annotations
+
+import attrs
+import click
+
+from txmirror.cli import contenders, diagnosing, surveying
+from txmirror.cli.invocation import Invocation
+from txmirror.cli.options import check_path, common_options, path_argument, recursive_option, session_timeout_option
+
+_lines_option = click.option(
+    *("-o", "--output"),
+    type=click.Choice(("text", "jsonl")),
+    default="text",
+    show_default=True,
+    help="The output format.",
+)
+
+
+@click.command("locks")
+@common_options
+@path_argument()
+@recursive_option
+@click.option("--clients", is_flag=True, help='Ask the servers for the clients\' addresses, by the word "cons".')
+@click.option(
+    *("-o", "--output"),
+    type=click.Choice(("table", "jsonl", "json", "yaml")),
+    default="table",
+    show_default=True,
+    help="The output format.",
+)
+@click.pass_obj
+def locks(invocation: Invocation, path: str, recursive: bool, clients: bool, output: str) -> int:
+    """Show who holds the lock or the semaphore at PATH, and who waits, in their order: of txmirror, kazoo, Curator and go-zookeeper.
+
+    A node is there until its session ends. WHO is the data of the node.
+    """
+    settings = invocation.settings()
+    return invocation.run(
+        lambda run: contenders.locks(run, settings, path, output, recursive=recursive, clients=clients)
+    )
+
+
+@click.command("ensemble")
+@common_options
+@_lines_option
+@click.pass_obj
+def ensemble(invocation: Invocation, output: str) -> int:
+    """Show the state of each server: it asks them by the words "srvr", "mntr" and "conf", each server by itself.
+
+    BEHIND is the number of transactions that others have applied already, ANSWER the time of the answer. The exit status is 1 if a
+    server does not answer, or if there is no leader.
+    """
+    settings = attrs.evolve(invocation.settings(), connects=False)
+    return invocation.launch(settings, lambda run: surveying.ensemble(run, settings, as_json=output == "jsonl"))
+
+
+@click.command("doctor")
+@common_options
+@click.option(
+    "--write",
+    metavar="PATH",
+    callback=lambda _, __, value: None if value is None else check_path(value),
+    help="Also create an ephemeral node below PATH, and delete it: for writing, and to compare clocks.",
+)
+@session_timeout_option
+@_lines_option
+@click.pass_obj
+def doctor(invocation: Invocation, write: str | None, output: str) -> int:
+    """Check the way to ZooKeeper, a line for each check: names, ports, TLS, login, chroot, limits and clocks.
+
+    The exit status is 1 if a check has failed. Without --write nothing is written.
+    """
+    settings = attrs.evolve(invocation.settings(), connects=False)
+    return invocation.launch(
+        settings, lambda run: diagnosing.doctor(run, settings, write=write, as_json=output == "jsonl")
+    )
+
+
+COMMANDS = (locks, ensemble, doctor)

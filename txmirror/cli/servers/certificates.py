@@ -1,0 +1,92 @@
+"""Look at a server's certificate. It needs the packages of the extra ``tls``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror.cli.servers.words import NoAnswer, explain_failure
+from txmirror.client import Server
+from txmirror.client.connection.endpoints import TLSWrapper, connect_to_server, explain_loss
+
+
+@attrs.frozen
+class Certificate:
+    """A server's certificate, which was accepted."""
+
+    names: tuple[str, ...]
+    """The names and addresses that it is for."""
+    expires: datetime
+    """The time from which it is invalid."""
+
+
+@implementer(IHandshakeListener)
+class _Handshake(Protocol):
+    """A handshake.
+
+    :ivar completed: fires with the server's certificate.
+    """
+
+    def __init__(self) -> None:
+        self.completed: Deferred[Any] = Deferred()
+
+    def handshakeCompleted(self) -> None:
+        transport: Any = self.transport
+        self.completed.callback(transport.getPeerCertificate())
+        transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.completed.called:
+            self.completed.errback(NoAnswer(explain_loss(reason.value)[1]))
+
+
+def certificate_of(reactor: IReactorTime, server: Server, wrap: TLSWrapper, limit: float) -> Deferred[Certificate]:
+    """Return a server's certificate.
+
+    :param limit: the timeout, in seconds.
+    :returns: fails with :exc:`~txmirror.cli.servers.words.NoAnswer` if the handshake fails, also because of the certificate.
+    """
+
+    async def look() -> Certificate:
+        handshake = _Handshake()
+
+        class _Factory(Factory):
+            noisy = False
+
+            def buildProtocol(self, _: object) -> Protocol:
+                return handshake
+
+        try:
+            await connect_to_server(reactor, server, _Factory(), limit, wrap)
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise NoAnswer(explain_failure(error)) from None
+        return _read((await handshake.completed).to_cryptography())
+
+    def fail(_: object, seconds: float) -> Certificate:
+        raise NoAnswer(f"no handshake within {seconds:g} s: the port may not be one for TLS")
+
+    return Deferred.fromCoroutine(look()).addTimeout(limit, reactor, fail)
+
+
+def _read(certificate: Any) -> Certificate:
+    from cryptography import x509  # noqa: PLC0415 - it is an extra
+
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = tuple(str(each.value) for each in alternative)
+    except x509.ExtensionNotFound:
+        names = ()
+    # Older releases of cryptography have only times without a zone.
+    expires = getattr(certificate, "not_valid_after_utc", None) or certificate.not_valid_after.replace(
+        tzinfo=timezone.utc
+    )
+    return Certificate(names, expires)
