@@ -30,13 +30,13 @@ from twisted.names import dns
 from twisted.protocols.basic import LineReceiver
 from twisted.web.server import Site
 
+from txmirror.catalog import Catalog
 from txmirror.client import ZooKeeperClient
 from txmirror.dns.service import DNSService
 from txmirror.dns.settings import DNSSettings
 from txmirror.mirror import Mirror
 from txmirror.test.zookeeper import ZooKeeperProcess, free_ports
 from txmirror.web import make_application
-from txmirror.web.catalog import Catalog
 from txmirror.web.events import EventLog, EventStreams
 
 ROOT = "/txmirror-streams"
@@ -54,8 +54,8 @@ def serve(address: str, dns_port: str) -> None:
     streams = EventStreams(EventLog(catalog))
     port = reactor.listenTCP(0, Site(make_application(streams.mount).resource()), 2000, "127.0.0.1")
     server = DNSService(reactor=reactor)
-    server.apply(DNSSettings(root=ROOT), ("127.0.0.1", int(dns_port)))
-    server.use(mirror)
+    server.apply(DNSSettings(), ("127.0.0.1", int(dns_port)))
+    server.use(catalog)
     server.startService()
     late: list[float] = []
     busy: list[float] = []

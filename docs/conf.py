@@ -56,6 +56,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"(txmirror\.(machine|configuration\.(model|difference|watches|dns|http))\.)?(Configuration|ZooKeeper|Host|Daemon|Service|Change|Machine|MakeClient|Watch|DNS|HTTPServer)|txmirror\.service\.counts\.SessionCounts",
     ),
+    ("py:class", r"txmirror\.catalog\.catalog\.Catalog"),
     ("py:class", r"Job|txmirror\.recipes\.partitioner\.ShareChanges"),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, tee
 from random import Random
-from typing import Any
-from weakref import WeakKeyDictionary
 
-from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.names import dns
 from twisted.python.failure import Failure
 
 from txmirror.deferreds import Waiters
-from txmirror.discovery import ServiceProvider
 from txmirror.dns.directory import Directory
 from txmirror.dns.records import (
     address_record,
@@ -31,8 +27,6 @@ from txmirror.dns.selection import Selection
 from txmirror.dns.settings import DNSSettings
 from txmirror.dns.wire import BAD_VERSION, Query, Reply
 
-#: The longest wait for a list that is read for the first time, in seconds. Clients ask again after five, most of them.
-_WAIT = 2.0
 #: The class and the types that ask for any.
 _ANY = 255
 #: Transfers of whole domains.
@@ -61,9 +55,8 @@ class Answering:
         self._directory = directory
         self._forward = forward
         self._random = random
-        self._selections: WeakKeyDictionary[ServiceProvider, Selection] = WeakKeyDictionary()
-        #: The services whose long lists are looked at, and the questions about them.
-        self._parts: dict[ServiceProvider, Waiters[None]] = {}
+        #: The long lists that are looked at, and the questions about them.
+        self._parts: dict[Selection, Waiters[None]] = {}
         self._domain = tuple(settings.domain.split("."))
 
     def answer(self, query: Query) -> Reply | Deferred[Reply]:
@@ -93,9 +86,15 @@ class Answering:
             return self._answer_address(query, rest)
         if area != "service":
             return self._no_name()
+        if self._directory.known:
+            return self._answer_area(query, rest)
+        # Clients ask again after five seconds, most of them: this is shorter.
+        return self._directory.when_known().addCallbacks(lambda _: self._answer_area(query, rest), _cancelled)
+
+    def _answer_area(self, query: Query, labels: Sequence[str]) -> Reply | Deferred[Reply]:
         if not self._directory.known or self._directory.age > self._settings.stale_for:
             return Reply(dns.ESERVER)
-        return self._answer_service(query, rest) if rest else self._found([])
+        return self._answer_service(query, labels) if labels else self._found([])
 
     def _answer_domain(self, query: Query) -> Reply:
         if query.type == dns.NS:
@@ -133,37 +132,19 @@ class Answering:
         if not self._directory.has(name):
             # There may be names below it, if the name of a service has a dot.
             return self._found([]) if self._directory.has_below(".".join(labels)) else self._no_name()
-        provider = self._directory.provider(name)
-        if provider.known:
-            return self._answer_instances(query, provider, tag)
-        known = provider.when_known().addTimeout(_WAIT, self._directory.reactor)
+        return self._answer_instances(query, name, tag)
 
-        def fail(failure: Any) -> Reply:
-            failure.trap(defer.TimeoutError, CancelledError)
+    def _answer_instances(self, query: Query, service: str, tag: str | None) -> Reply | Deferred[Reply]:
+        if not self._directory.is_readable(service):
             return Reply(dns.ESERVER)
-
-        return known.addCallbacks(lambda _: self._answer_instances(query, provider, tag), fail)
-
-    def _next_part(self, provider: ServiceProvider, selection: Selection) -> None:
-        if selection.update(provider.pickable):
-            self._parts.pop(provider).fire(None)
-        else:
-            self._directory.reactor.callLater(0, self._next_part, provider, selection)
-
-    def _answer_instances(self, query: Query, provider: ServiceProvider, tag: str | None) -> Reply | Deferred[Reply]:
-        if not provider.known:
-            # It was closed meanwhile.
-            return Reply(dns.ESERVER)
-        selection = self._selections.get(provider)
-        if selection is None:
-            selection = self._selections[provider] = Selection(self._settings.zone)
-        parts = self._parts.get(provider)
-        if parts is not None or not selection.update(provider.pickable):
+        selection = self._directory.selection(service)
+        parts = self._parts.get(selection)
+        if parts is not None or not selection.update():
             # A long list is looked at in parts.
             if parts is None:
-                parts = self._parts[provider] = Waiters()
-                self._directory.reactor.callLater(0, self._next_part, provider, selection)
-            return parts.wait().addCallbacks(lambda _: self._answer_instances(query, provider, tag), _cancelled)
+                parts = self._parts[selection] = Waiters()
+                self._directory.reactor.callLater(0, self._next_part, selection)
+            return parts.wait().addCallbacks(lambda _: self._answer_again(query, service, tag), _cancelled)
         group, random = selection.choose(tag), self._random
         name, ttl = query.name, self._settings.ttl
         if query.type in (dns.A, dns.AAAA):
@@ -182,6 +163,18 @@ class Answering:
             payload = dns.Record_HINFO(b"RFC8482", b"", ttl=ttl)
             return self._found([dns.RRHeader(name, dns.HINFO, dns.IN, ttl, payload, auth=True)])
         return self._found([])
+
+    def _answer_again(self, query: Query, service: str, tag: str | None) -> Reply | Deferred[Reply]:
+        """Answer when a long list was looked at. Meanwhile the directory may have been closed, and the service may be gone."""
+        if not self._directory.known:
+            return Reply(dns.ESERVER)
+        return self._answer_instances(query, service, tag) if self._directory.has(service) else self._no_name()
+
+    def _next_part(self, selection: Selection) -> None:
+        if selection.update():
+            self._parts.pop(selection).fire(None)
+        else:
+            self._directory.reactor.callLater(0, self._next_part, selection)
 
     def _found(self, answers: Iterable[dns.RRHeader], additional: Iterable[dns.RRHeader] = ()) -> Reply:
         """Return the reply for a name that exists. Without answers, the SOA record limits the caching of that."""

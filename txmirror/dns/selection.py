@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import compress, count
-from operator import is_not
 from random import Random
 from typing import Final, Generic, TypeVar
 
@@ -99,35 +97,41 @@ class Selection:
 
     def __init__(self, zone: str | None) -> None:
         self._zone = zone
-        self._instances: Sequence[Instance] = ()
+        #: The instances that are in their groups, by name.
+        self._instances: dict[str, Instance] = {}
         #: By tag (None: all), and whether only those in the zone are in it.
         self._groups: dict[tuple[str | None, bool], Group] = {}
         self._tags = False
-        #: The instances that are not in their groups yet, by identity.
-        self._to_add: dict[int, Instance] = {}
+        #: The instances by name that differ from those in the groups; None for one that is gone.
+        self._changes: dict[str, Instance | None] = {}
 
-    def update(self, instances: tuple[Instance, ...]) -> bool:
-        """Use these instances from now on. They are in order of their names.
+    def change(self, name: str, instance: Instance | None) -> None:
+        """Note an instance that is new or has changed; None if there is none with this name any more."""
+        if instance is self._instances.get(name):
+            self._changes.pop(name, None)
+        else:
+            self._changes[name] = instance
+
+    def update(self) -> bool:
+        """Put some of the changed instances into their groups.
 
         :returns: whether all are in their groups. If not, call it again in a later turn of the reactor.
         """
-        if instances is not self._instances:
-            removed, added = difference(self._instances, instances)
-            self._instances = instances
-            for each in removed:
-                if self._to_add.pop(id(each), None) is None:
-                    self._remove(each)
-            self._to_add.update((id(each), each) for each in added)
-        for _ in range(min(MOST_IN_TURN, len(self._to_add))):
-            _, each = self._to_add.popitem()
-            self._add(each, self._keys(each, tags=self._tags))
-        return not self._to_add
+        for _ in range(min(MOST_IN_TURN, len(self._changes))):
+            name, new = self._changes.popitem()
+            old = self._instances.pop(name, None)
+            if old is not None:
+                self._remove(old)
+            if new is not None:
+                self._instances[name] = new
+                self._add(new, self._keys(new, tags=self._tags))
+        return not self._changes
 
     def choose(self, tag: str | None) -> Group:
         """Return the instances with a tag, or all for None: those in the zone, if there are any. All must be in their groups."""
         if tag is not None and not self._tags:
             self._tags = True
-            for each in self._instances:
+            for each in self._instances.values():
                 self._add(each, [key for key in self._keys(each, tags=True) if key[0] is not None])
         return self._groups.get((tag, True)) or self._groups.get((tag, False)) or Group()
 
@@ -152,20 +156,3 @@ class Selection:
         if self._zone is not None and zone_of(instance) == self._zone:
             keys += [(name, True) for name in names]
         return keys
-
-
-def difference(before: Sequence[Instance], after: Sequence[Instance]) -> tuple[list[Instance], list[Instance]]:
-    """Return the objects that are only in the first of two lists, and those only in the second. Nearly all are at the same places."""
-    first = _same(before, after)
-    last = _same(before[first:][::-1], after[first:][::-1])
-    left, right = before[first : len(before) - last], after[first : len(after) - last]
-    if len(left) == len(right):
-        different = list(map(is_not, left, right))
-        left, right = list(compress(left, different)), list(compress(right, different))
-    ids, others = set(map(id, left)), set(map(id, right))
-    return [each for each in left if id(each) not in others], [each for each in right if id(each) not in ids]
-
-
-def _same(one: Sequence[Instance], other: Sequence[Instance]) -> int:
-    """Return the number of objects at the beginning that are the same in both."""
-    return next(compress(count(), map(is_not, one, other)), min(len(one), len(other)))

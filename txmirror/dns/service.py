@@ -14,13 +14,13 @@ from twisted.logger import Logger
 from twisted.names import dns
 from zope.interface import implementer
 
+from txmirror.catalog import Catalog
 from txmirror.dns.answering import Answering
 from txmirror.dns.directory import Directory
 from txmirror.dns.forwarding import Forwarder
 from txmirror.dns.responding import DatagramServer, Replied, Responder, StreamFactory
 from txmirror.dns.settings import DNSSettings
 from txmirror.dns.wire import Query, Reply
-from txmirror.mirror import Mirror
 from txmirror.printable import host_and_port
 from txmirror.retrying import RetryTimer
 
@@ -78,9 +78,9 @@ class _Listener:
 
 @implementer(IService)
 class DNSService(Service):
-    """Answers questions of DNS, by UDP and TCP, from the lists of a mirror that it is given.
+    """Answers questions of DNS, by UDP and TCP, from the catalog that it is given.
 
-    Before it has one, and while the names of the services were not read yet, it answers with SERVFAIL.
+    Before it has one, and while the services were not read yet, it answers with SERVFAIL.
 
     :param random: shuffles the instances; one of its own if None.
     :param replied: called with the code of each reply, whether it was truncated, and its time in seconds; None for no function.
@@ -94,7 +94,7 @@ class DNSService(Service):
         self._reactor = reactor
         self._settings: DNSSettings | None = None
         self._address: tuple[str, int] | None = None
-        self._mirror: Mirror | None = None
+        self._catalog: Catalog | None = None
         self._directory: Directory | None = None
         self._listener: _Listener | None = None
         self._responder = Responder(_refuse, replied=replied, seconds=reactor.seconds)
@@ -112,14 +112,14 @@ class DNSService(Service):
 
     @property
     def waiting(self) -> int:
-        """The number of questions that wait for a list to be read, or for other resolvers."""
+        """The number of questions that wait for the services to be read, or for other resolvers."""
         return self._responder.waiting
 
-    def use(self, mirror: Mirror | None) -> None:
-        """Answer from this mirror from now on; fail all questions if it is None. It must stay open until the stop, or another call."""
-        if mirror is self._mirror:
+    def use(self, catalog: Catalog | None) -> None:
+        """Answer from this catalog from now on; fail all questions if it is None. It must stay open until the stop, or another call."""
+        if catalog is self._catalog:
             return
-        self._mirror = mirror
+        self._catalog = catalog
         if self.running:
             self._set_up()
 
@@ -150,9 +150,9 @@ class DNSService(Service):
 
     def _set_up(self) -> None:
         self._tear_down()
-        settings, mirror = self._settings, self._mirror
-        if settings is not None and mirror is not None:
-            self._directory = Directory(mirror, settings.root)
+        settings, catalog = self._settings, self._catalog
+        if settings is not None and catalog is not None:
+            self._directory = Directory(catalog, settings.zone)
             forward = self._make_forward(settings.forward) if settings.forward else None
             self._responder.answer = Answering(settings, self._directory, forward, self._random).answer
 
@@ -167,9 +167,9 @@ class DNSService(Service):
 
     def _tear_down(self) -> None:
         self._responder.answer = _refuse
-        directory, self._directory = self._directory, None
-        if directory is not None:
-            self._await(directory.close())
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
 
     def _listen(self) -> None:
         listener, address = self._listener, self._address

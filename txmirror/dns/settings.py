@@ -14,8 +14,6 @@ class DNSSettings:
     """The IP address of this server, for its own name, ``ns.DOMAIN``; None if it has several."""
     domain: str = "mirror"
     """The domain, in lower case, without a dot at the end."""
-    root: str = "/services"
-    """The znode whose children are the services."""
     ttl: int = 1
     """The time to live of records, in seconds; that of negative answers is at most 5."""
     zone: str | None = None

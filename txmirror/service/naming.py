@@ -17,7 +17,6 @@ def apply_dns(table: DNS | None, service: DNSService) -> None:
         # One that stands for all is not to be reached.
         address=None if ip_address(table.listen.host).is_unspecified else table.listen.host,
         domain=table.domain,
-        root=table.root,
         ttl=int(table.ttl),
         zone=table.zone,
         stale_for=table.stale_for,

@@ -11,6 +11,7 @@ from txmirror.configuration import Configuration, HTTPServer
 from txmirror.dns import DNSService
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
+from txmirror.service.catalogs import Catalogs, CatalogUse
 from txmirror.service.counts import ReplyCounts
 from txmirror.service.http import HTTPService
 from txmirror.service.mirrors import MirrorSource, OwnMirror, ReadingSession
@@ -35,10 +36,12 @@ class Readers:
     def __init__(self, make_client: Callable[[], IZooKeeperClient], counts: ReplyCounts, reactor: Any) -> None:
         self._own = OwnMirror()
         self.session = ReadingSession(make_client, self._is_connected, reactor)
-        self.web = WebContents(reactor)
+        self._catalogs = Catalogs()
+        self.web = WebContents(self._catalogs, reactor)
         self.http = HTTPService(reactor)
         self.dns = DNSService(replied=counts.dns_replied, reactor=reactor)
-        self._dns_source: MirrorSource | None = None
+        self._dns_source: tuple[MirrorSource, str] | None = None
+        self._dns_catalog: CatalogUse | None = None
 
     def apply(self, configuration: Configuration) -> None:
         """Serve by this configuration from now on."""
@@ -51,14 +54,15 @@ class Readers:
 
         self.web.apply(choose(credentials=http.credentials), http.root, http.streams)
         self.http.apply(configuration.http)
-        self._let_dns_read(None if dns is None else choose(credentials=dns.credentials))
+        self._let_dns_read(None if dns is None else (choose(credentials=dns.credentials), dns.root))
         apply_dns(dns, self.dns)
 
     def use(self, mirror: Mirror) -> None:
         """Read by this mirror, the daemon's own, from now on."""
         self._own.mirror = mirror
-        if self._dns_source is self._own:
-            self.dns.use(mirror)
+        source = self._dns_source
+        if source is not None and source[0] is self._own:
+            self._use_for_dns(source)
 
     def start(self) -> None:
         """Begin to listen. It never fails."""
@@ -80,11 +84,15 @@ class Readers:
         self._let_dns_read(None)
         await gatherResults([*stopped, self.session.when_closed()])
 
-    def _let_dns_read(self, source: MirrorSource | None) -> None:
-        former, self._dns_source = self._dns_source, source
-        if source is former:
-            return
-        self.dns.use(None if source is None else source.acquire())
+    def _let_dns_read(self, source: tuple[MirrorSource, str] | None) -> None:
+        if source != self._dns_source:
+            self._dns_source = source
+            self._use_for_dns(source)
+
+    def _use_for_dns(self, source: tuple[MirrorSource, str] | None) -> None:
+        former = self._dns_catalog
+        self._dns_catalog = use = None if source is None else self._catalogs.acquire(*source)
+        self.dns.use(None if use is None else use.catalog)
         if former is not None:
             former.release()
 

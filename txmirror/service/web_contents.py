@@ -9,11 +9,12 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 
+from txmirror.catalog import Catalog
 from txmirror.mirror import Mirror
+from txmirror.service.catalogs import Catalogs, CatalogUse
 from txmirror.service.mirrors import MirrorSource
 from txmirror.timers import Timer
 from txmirror.web import Application, Call, InvalidRequest
-from txmirror.web.catalog import Catalog
 from txmirror.web.events import EventCounts, EventLog, EventStreams, mount_streams
 
 #: The seconds without a request after which the mirror is no longer used. The catalog follows the services for as long.
@@ -23,25 +24,23 @@ _RETRY: Final = {"Retry-After": "1"}
 
 @attrs.frozen
 class _Contents:
-    """The contents that belong to one mirror."""
+    """The contents that belong to one catalog."""
 
-    source: MirrorSource
-    mirror: Mirror
-    catalog: Catalog
+    use: CatalogUse
     log: EventLog
     streams: EventStreams
 
     @property
     def in_use(self) -> bool:
         """True if somebody waits for a change, or follows the events."""
-        return bool(len(self.streams)) or self.catalog.waiting > 0
+        return bool(len(self.streams)) or self.use.catalog.waiting > 0
 
     def close(self) -> None:
-        """End all waits and streams, and leave the mirror."""
+        """End all waits and streams, and leave the catalog."""
         self.streams.finish_all()
         self.log.close()
-        self.catalog.close()
-        self.source.release()
+        self.use.catalog.end_waits()
+        self.use.release()
 
 
 class WebContents:
@@ -50,14 +49,16 @@ class WebContents:
     They are made at the first request, and closed when there was none for 15 minutes, so that a mirror that nobody else needs can be
     closed, too. It is a :class:`~txmirror.web.api.Readers`.
 
+    :param catalogs: the catalogs, which other readers share.
     :param reactor: the reactor.
     :ivar counts: counts the work of the event streams.
     :ivar stream_begins: called before a stream of events begins, so that the states in its snapshot can be set.
     """
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, catalogs: Catalogs, reactor: IReactorTime) -> None:
         self.stream_begins: Callable[[], object] = lambda: None
         self.counts = EventCounts()
+        self._catalogs = catalogs
         self._reactor = reactor
         self._source: MirrorSource | None = None
         self._root = "/"
@@ -87,13 +88,13 @@ class WebContents:
     def catalog(self) -> Catalog | None:
         """The services; None if there is no mirror yet."""
         contents = self._use()
-        return None if contents is None else contents.catalog
+        return None if contents is None else contents.use.catalog
 
     @property
     def mirror(self) -> Mirror | None:
         """The mirror; None if there is none yet."""
         contents = self._use()
-        return None if contents is None else contents.mirror
+        return None if contents is None else contents.use.mirror
 
     @property
     def log(self) -> EventLog | None:
@@ -108,7 +109,7 @@ class WebContents:
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a change."""
-        return 0 if self._contents is None else self._contents.catalog.waiting
+        return 0 if self._contents is None else self._contents.use.catalog.waiting
 
     def mount(self, application: Application) -> None:
         """Add the route of the events to an application."""
@@ -128,12 +129,11 @@ class WebContents:
         return self._contents
 
     def _open(self, source: MirrorSource) -> None:
-        mirror = source.acquire()
-        if mirror is None:
+        use = self._catalogs.acquire(source, self._root)
+        if use is None:
             return
-        catalog = Catalog(mirror, self._root)
-        log = EventLog(catalog, counts=self.counts)
-        self._contents = _Contents(source, mirror, catalog, log, EventStreams(log, most=self._most_streams))
+        log = EventLog(use.catalog, counts=self.counts)
+        self._contents = _Contents(use, log, EventStreams(log, most=self._most_streams))
         self._idle.start(_IDLE)
 
     def _close(self) -> None:

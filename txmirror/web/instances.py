@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from txmirror.catalog import Entry
 from txmirror.json_text import JSONWriter
 from txmirror.types import Instance
-from txmirror.web.catalog import Entry
 
 _WRITER: Final = JSONWriter(compact=True)
 #: The key under which an entry keeps its JSON.

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.catalog import Catalog
 from txmirror.dns.answering import Answering
 from txmirror.dns.directory import Directory
 from txmirror.dns.responding import Responder
@@ -70,13 +71,19 @@ class DNSTestCase(SynchronousTestCase):
         self.mirror = self.world.mirror()
         self.serve()
 
-    def serve(self, **settings: Any) -> None:
-        """Answer with these settings from now on."""
+    def serve(self, *, read: bool = True, **settings: Any) -> None:
+        """Answer with these settings from now on.
+
+        :param read: whether to wait until the services were read.
+        """
         forward = settings.pop("forward_by", None)
-        self.directory = directory = Directory(self.mirror, "/services")
+        self.catalog = Catalog(self.mirror, "/services")
+        self.addCleanup(self.catalog.close)
+        self.directory = directory = Directory(self.catalog, settings.get("zone"))
         self.addCleanup(directory.close)
         self.responder = Responder(Answering(DNSSettings(**settings), directory, forward, Random(0)).answer)
-        self.world.settle()
+        if read:
+            self.show()
 
     def make(self, service: str, *nodes: str, **facts: object) -> None:
         """Register instances with these facts."""
@@ -85,7 +92,12 @@ class DNSTestCase(SynchronousTestCase):
             self.world.result(self.other.create(path))
         for node in nodes:
             self.world.result(self.other.create(f"{path}/{node}", json.dumps(facts).encode()))
+        self.show()
+
+    def show(self) -> None:
+        """Let the catalog show all changes, which it does in batches."""
         self.world.settle()
+        self.world.pass_time(0.1)
 
     def reply(self, name: str | bytes, kind: int = dns.A, **options: Any) -> dns.Message:
         """Return the reply to a question by UDP."""

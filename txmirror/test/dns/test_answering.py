@@ -8,6 +8,7 @@ from twisted.names import dns
 from txmirror.dns import directory as directory_module
 from txmirror.dns.wire import Query, Reply
 from txmirror.test.dns.case import DNSTestCase, ask, decode, show
+from txmirror.types import ACL, Permission
 
 WEB = "web.service.mirror"
 
@@ -148,7 +149,7 @@ class CodeTests(DNSTestCase):
         self.make("web")
         self.assert_no_data(WEB)
         self.world.result(self.other.delete("/services/web"))
-        self.world.settle()
+        self.show()
         self.assert_no_name(WEB)
 
     def test_refused(self) -> None:
@@ -227,60 +228,102 @@ class OutageTests(DNSTestCase):
         self.assert_no_name(WEB)
         self.world.pass_time(1000.0)
         self.assert_no_name(WEB)
-        self.assertEqual((self.directory._lists, self.directory._followed), ({}, {}))
+        self.assertEqual(list(self.directory._selections), [])
+
+    def test_never_asked_for(self) -> None:
+        """A service that nobody asked for before the outage has an answer in it."""
+        self.make("web", "10.0.0.1:80")
+        self.world.disconnect()
+        self.world.pass_time(50.0)
+        self.assertEqual(len(self.answers(WEB)), 1)
 
     def test_not_read_yet(self) -> None:
-        """Before the names were read, there is no answer; a service that was not read yet is waited for."""
+        """Before the services were read, a question waits for two seconds, and has no answer then."""
         self.make("web", "10.0.0.1:80")
-        self.make("db", "10.0.0.1:80")
         self.world.disconnect()
-        waiting = self.responder.respond(ask(WEB), by_tcp=False)
-        self.world.pass_time(1.0)
-        self.assertNoResult(waiting)
-        self.world.pass_time(1.1)
-        reply = self.successResultOf(waiting)
-        assert reply is not None
-        self.assertEqual(decode(reply).rCode, dns.ESERVER)
         self.mirror = self.world.mirror(connect=False)
         self.serve()
-        self.assertEqual(self.reply(WEB).rCode, dns.ESERVER)
-
-    def test_closed(self) -> None:
-        """A question that waits when the server stops is answered at once."""
-        self.make("web", "10.0.0.1:80")
-        self.world.disconnect()
         waiting = self.responder.respond(ask(WEB), by_tcp=False)
-        self.successResultOf(self.directory.close())
+        self.world.pass_time(1.9)
+        self.assertNoResult(waiting)
+        self.world.pass_time(0.2)
         reply = self.successResultOf(waiting)
         assert reply is not None
         self.assertEqual(decode(reply).rCode, dns.ESERVER)
+        self.assertEqual(self.responder.waiting, 0)
+
+    def test_read_meanwhile(self) -> None:
+        """A question that waits for the services is answered as soon as they were read."""
+        self.make("web", "10.0.0.1:80")
+        self.mirror = self.world.mirror()
+        self.serve(read=False)
+        waiting = self.responder.respond(ask(WEB), by_tcp=False)
+        self.assertNoResult(waiting)
+        self.show()
+        reply = self.successResultOf(waiting)
+        assert reply is not None
+        self.assertEqual(show(decode(reply).answers), [f"{WEB} 10.0.0.1"])
+
+    def test_closed(self) -> None:
+        """A question that waits when the server stops is answered at once, also if others still use the catalog."""
+        self.world.disconnect()
+        self.mirror = self.world.mirror(connect=False)
+        self.serve()
+        waiting = self.responder.respond(ask(WEB), by_tcp=False)
+        self.assertNoResult(waiting)
+        self.directory.close()
+        reply = self.successResultOf(waiting)
+        assert reply is not None
+        self.assertEqual(decode(reply).rCode, dns.ESERVER)
+
+    def test_unreadable(self) -> None:
+        """A service whose instances cannot be read has no answer; the others have theirs. The root counts for all."""
+        self.make("web", "10.0.0.1:80")
+        self.make("db", "10.0.0.2:80")
+        nobody = [ACL(Permission.ALL, "digest", "nobody:x")]
+        self.world.result(self.other.delete("/services/web/10.0.0.1:80"))
+        self.world.result(self.other.set_acl("/services/web", nobody))
+        self.mirror = self.world.mirror()
+        self.serve()
+        self.assertEqual(self.reply(WEB).rCode, dns.ESERVER)
+        self.assertEqual(len(self.answers("db.service.mirror")), 1)
+        self.world.result(self.other.set_acl("/services", nobody))
+        self.mirror = self.world.mirror()
+        self.serve()
+        self.assertEqual(self.reply("db.service.mirror").rCode, dns.ESERVER)
+        self.assertEqual(self.reply("no.service.mirror").rCode, dns.ESERVER)
 
 
 class BoundTests(DNSTestCase):
     def test_unknown_names(self) -> None:
-        """Questions for names that do not exist cause no requests to ZooKeeper."""
+        """Questions for names that do not exist are answered at once, and leave nothing."""
+        self.make("web", "10.0.0.1:80")
         for number in range(200):
-            self.assert_no_name(f"x{number}.service.mirror")
-        self.assertEqual(len(self.directory._lists), 0)
+            waiting = self.responder.respond(ask(f"x{number}.service.mirror"), by_tcp=False)
+            reply = self.successResultOf(waiting)
+            assert reply is not None
+            self.assertEqual(decode(reply).rCode, dns.ENAME)
+        self.assertEqual(list(self.directory._selections), [])
 
-    def test_most_lists(self) -> None:
-        """At most so many lists are followed: those that were asked for last."""
-        self.patch(directory_module, "_MOST_LISTS", 2)
+    def test_most_selections(self) -> None:
+        """Of at most so many services the instances are kept in groups: those that were asked for last."""
+        self.patch(directory_module, "_MOST_SELECTIONS", 2)
         for name in "abc":
             self.make(name, "10.0.0.1:80")
             self.assertEqual(len(self.answers(f"{name}.service.mirror")), 1)
-        self.assertEqual(list(self.directory._lists), ["b", "c"])
+        self.assertEqual(list(self.directory._selections), ["b", "c"])
         self.assertEqual(len(self.answers("a.service.mirror")), 1)
-        self.assertEqual(list(self.directory._lists), ["c", "a"])
+        self.assertEqual(list(self.directory._selections), ["c", "a"])
 
-    def test_idle(self) -> None:
-        """A list without questions for some time is followed no longer."""
-        for name in "ab":
-            self.make(name, "10.0.0.1:80")
-        self.answers("a.service.mirror")
-        self.world.pass_time(600)
-        self.answers("b.service.mirror")
-        self.world.pass_time(301)
-        self.assertEqual(list(self.directory._lists), ["b"])
-        self.world.pass_time(600)
-        self.assertEqual(list(self.directory._lists), [])
+    def test_two_cases(self) -> None:
+        """Of two names that differ in their case, the one in lower case counts, whichever changes."""
+        self.make("Web", "10.0.0.1:80")
+        self.assertEqual(self.answers(WEB), [f"{WEB} 10.0.0.1"])
+        self.make("web", "10.0.0.2:80")
+        self.assertEqual(self.answers(WEB), [f"{WEB} 10.0.0.2"])
+        self.make("Web", "10.0.0.3:80")
+        self.assertEqual(self.answers(WEB), [f"{WEB} 10.0.0.2"])
+        self.world.result(self.other.delete("/services/web/10.0.0.2:80"))
+        self.world.result(self.other.delete("/services/web"))
+        self.show()
+        self.assertEqual(self.answers(WEB), [f"{WEB} 10.0.0.1", f"{WEB} 10.0.0.3"])

@@ -288,7 +288,7 @@ class ServiceTests(DNSTestCase):
         self.service.startService()
         self.assertEqual(self.ports.open, [("udp", "127.0.0.1", 8600), ("tcp", "127.0.0.1", 8600)])
         self.assertEqual(self.code(_WEB), dns.ESERVER)
-        self.service.use(self.mirror)
+        self.service.use(self.catalog)
         self.world.settle()
         self.assertEqual(self.code(_WEB), dns.OK)
         self.successResultOf(self.service.stopService())
@@ -296,7 +296,7 @@ class ServiceTests(DNSTestCase):
 
     def test_reload(self) -> None:
         """A new domain is served at the same port, a new address opens others, and without settings there are none."""
-        self.service.use(self.mirror)
+        self.service.use(self.catalog)
         self.service.startService()
         self.assertEqual(self.ports.open, [])
         self.service.apply(DNSSettings(), ("127.0.0.1", 8600))

@@ -11,9 +11,11 @@ from twisted.internet.testing import StringTransport
 from twisted.names import dns
 from twisted.python.failure import Failure
 
+from txmirror.catalog import Catalog
 from txmirror.checks import Status
 from txmirror.client import ZooKeeperClient
 from txmirror.dns import service as dns_service
+from txmirror.mirror import Mirror
 from txmirror.service import Daemon, event_states, make_root
 from txmirror.service.event_states import EventStates, _is_same_connection
 from txmirror.test.dns.case import ask, decode, show
@@ -261,6 +263,75 @@ class WithoutCredentialsTests(ReadersTestCase):
         status, found = self.get(daemon, "/v1/services")
         self.assertEqual((status, found["stale"]), (200, True))
         self.assertEqual(self.get(daemon, "/v1/events")[0], 503)
+
+
+class SharedCatalogTests(ReadersTestCase):
+    """HTTP and DNS use one catalog where they show the same."""
+
+    HTTP, DNS = '[http]\nlisten = "127.0.0.1:1"\n', '[dns]\nlisten = "127.0.0.1:2"\n'
+
+    def setUp(self) -> None:
+        super().setUp()
+        for path in ("/services", "/services/web", "/services/web/10.0.0.1:80", "/other", "/other/db"):
+            self.add(path)
+
+    def catalogs(self, daemon: Daemon) -> dict[tuple[Mirror, str], Catalog]:
+        """Return the open catalogs."""
+        return daemon.readers._catalogs._catalogs
+
+    def reload(self, daemon: Daemon, *tables: str) -> None:
+        self.write(*tables)
+        self.successResultOf(daemon.reload())
+        self.reactor.pass_time(1)
+
+    def test_shared(self) -> None:
+        """The same root has one catalog, another root has another; one that nobody uses is closed."""
+        daemon = self.daemon(self.HTTP, self.DNS)
+        self.reactor.pass_time(1)
+        self.assertEqual([root for _, root in self.catalogs(daemon)], ["/services"])
+        self.assertEqual(self.names(daemon), ["web"])
+        (first,) = self.catalogs(daemon).values()
+        self.assertIs(daemon.readers.web.catalog, first)
+        self.reload(daemon, self.HTTP, self.DNS + 'root = "/other"\n')
+        self.assertEqual(sorted(root for _, root in self.catalogs(daemon)), ["/other", "/services"])
+        self.assertEqual(self.resolve(daemon, "web.service.mirror")[0], dns.ENAME)
+        self.assertEqual(self.resolve(daemon, "db.service.mirror")[0], dns.OK)
+        self.assertEqual(self.names(daemon), ["web"])
+        self.reload(daemon, self.HTTP + 'root = "/other"\n', self.DNS + 'root = "/other"\n')
+        self.assertEqual(self.names(daemon), ["db"])
+        self.assertEqual([root for _, root in self.catalogs(daemon)], ["/other"])
+        self.assertTrue(first.stale)
+        self.reload(daemon, self.HTTP + 'root = "/other"\n')
+        self.assertEqual(self.names(daemon), ["db"])
+        self.reactor.pass_time(1000)
+        self.assertEqual(self.catalogs(daemon), {})
+
+    def test_waits(self) -> None:
+        """If HTTP shows something else, its waits end, although DNS still uses the catalog."""
+        daemon = self.daemon(self.HTTP, self.DNS)
+        self.reactor.pass_time(1)
+        _, found = self.get(daemon, "/v1/services")
+        waiting = self.begin(daemon, f"/v1/services?index={found['index']}&wait=10m")
+        self.assertEqual(waiting.value(), b"")
+        self.reload(daemon, self.HTTP + 'root = "/other"\n', self.DNS)
+        self.assertIn(b" 200 ", waiting.value())
+        self.assertEqual(self.resolve(daemon, "web.service.mirror")[0], dns.OK)
+
+    def test_stop(self) -> None:
+        """A stop closes all of them."""
+        daemon = self.daemon(self.HTTP, self.DNS + 'root = "/other"\n')
+        self.names(daemon)
+        self.assertEqual(len(self.catalogs(daemon)), 2)
+        self.end(daemon, 6)
+        self.assertEqual(self.catalogs(daemon), {})
+
+    def test_outage(self) -> None:
+        """A service that nobody has asked for has an answer in an outage."""
+        daemon = self.daemon(self.DNS)
+        self.reactor.pass_time(1)
+        self.server.stop()
+        self.reactor.pass_time(60)
+        self.assertEqual(self.resolve(daemon, "web.service.mirror"), (dns.OK, ["web.service.mirror 10.0.0.1"]))
 
 
 class StateTests(ReadersTestCase):

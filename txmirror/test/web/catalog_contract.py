@@ -6,11 +6,11 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
+from txmirror.catalog import Catalog
 from txmirror.test.client.contract import PATIENCE, run
 from txmirror.test.mirror.contract import TreeCase
 from txmirror.test.web.sse import EventClient
 from txmirror.web import make_application
-from txmirror.web.catalog import Catalog
 from txmirror.web.events import EventLog, EventStreams
 from txmirror.web.instances import instance_to_json
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.catalog import Catalog
 from txmirror.errors import NodeExistsException, NoNodeException, NotEmptyException
+from txmirror.test.catalog.case import ROOT
 from txmirror.test.hypothesis_profiles import at_most
 from txmirror.test.web import sse
-from txmirror.test.web.case import ROOT
 from txmirror.test.web.sse import EventClient
 from txmirror.testing import World
 from txmirror.web import make_application
-from txmirror.web.catalog import Catalog
 from txmirror.web.events import EventLog, EventStreams, snapshot, stream
 from txmirror.web.instances import instance_to_json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from txmirror.test.web.case import ROOT, CatalogTestCase
+from txmirror.test.catalog.case import ROOT, CatalogTestCase
 from txmirror.test.web.exchange import begin
 from txmirror.test.web.sse import EventClient
 from txmirror.web import make_application

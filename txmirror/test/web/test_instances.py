@@ -6,10 +6,10 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.web.case import ROOT, CatalogTestCase
+from txmirror.catalog import Entry, EntryState
+from txmirror.catalog.history import History
+from txmirror.test.catalog.case import ROOT, CatalogTestCase
 from txmirror.types import Endpoint, Instance, InstanceStatus, ZnodeStat
-from txmirror.web.catalog import Entry, EntryState
-from txmirror.web.catalog.history import History
 from txmirror.web.instances import encode_entry, instance_to_json
 
 _STAT = ZnodeStat(1, 2, 1_000, 2_500, 3, 0, 0, -2, 4, 0, 1)

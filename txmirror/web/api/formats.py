@@ -10,13 +10,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txmirror import paths
+from txmirror.catalog import Catalog, CatalogService
 from txmirror.formats import ENVOY_ENDPOINTS, LiveList, Rendering, reason_against, render_envoy, render_prometheus
 from txmirror.printable import is_utf8, on_one_line
 from txmirror.threads import run_in_thread
 from txmirror.types import Instance
 from txmirror.web.api.freshness import Readers, headers_of, ready_catalog
 from txmirror.web.calls import Answer, Call, InvalidRequest, quoted
-from txmirror.web.catalog import Catalog, CatalogService
 
 #: The most names in a request of Envoy.
 MOST_NAMES: Final = 1000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from txmirror.catalog import Catalog
 from txmirror.mirror import Mirror
 from txmirror.web.calls import InvalidRequest
-from txmirror.web.catalog import Catalog
 
 #: The header of a temporary refusal: the seconds after which a client may retry.
 RETRY: Final[Mapping[str, str]] = {"Retry-After": "1"}

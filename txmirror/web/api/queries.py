@@ -7,11 +7,11 @@ from typing import Final
 
 import attrs
 
+from txmirror.catalog import Entry
 from txmirror.discovery import equals, says
 from txmirror.durations import read_duration, show_seconds
 from txmirror.types import InstanceStatus
 from txmirror.web.calls import Call, InvalidRequest, quoted
-from txmirror.web.catalog import Entry
 
 #: The default time to wait, and the longest, in seconds.
 DEFAULT_WAIT: Final = 300.0

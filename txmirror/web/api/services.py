@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror.catalog import Catalog, CatalogService, Entry, ServiceEvent, TooManyWaiting
 from txmirror.printable import session_name
 from txmirror.web.api.freshness import RETRY, Readers, freshness_of, headers_of, ready_catalog
 from txmirror.web.api.queries import read_selection, read_wait
 from txmirror.web.api.steps import apply_in_steps
 from txmirror.web.calls import Answer, Call, InvalidRequest, quoted
-from txmirror.web.catalog import Catalog, CatalogService, Entry, ServiceEvent, TooManyWaiting
 from txmirror.web.instances import encode_entry, encode_value
 
 #: The waits of many clients end at different times: each is longer by a random part of this one.

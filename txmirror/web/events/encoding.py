@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from txmirror.web.catalog import CatalogChange, CatalogService, Entry
+from txmirror.catalog import CatalogChange, CatalogService, Entry
 from txmirror.web.instances import encode_entry, encode_text
 
 #: A line that readers ignore. It keeps the connection alive, also at proxies.

@@ -9,9 +9,9 @@ from typing import Any, Final
 import attrs
 from twisted.logger import Logger
 
+from txmirror.catalog import Catalog, CatalogChange
 from txmirror.observers import Observers
 from txmirror.timers import Timer
-from txmirror.web.catalog import Catalog, CatalogChange
 from txmirror.web.events.counts import EventCounts
 from txmirror.web.events.encoding import encode_change, encode_event
 from txmirror.web.instances import encode_value

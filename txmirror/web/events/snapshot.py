@@ -7,7 +7,7 @@ from collections.abc import Collection
 from itertools import islice
 from typing import Final
 
-from txmirror.web.catalog import Catalog, CatalogService
+from txmirror.catalog import Catalog, CatalogService
 from txmirror.web.events.encoding import encode_service
 
 #: The most instances in one event.

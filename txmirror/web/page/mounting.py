@@ -8,9 +8,9 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror.catalog import Catalog
 from txmirror.web.application import Application, Handler, Mount
 from txmirror.web.calls import Answer, Call
-from txmirror.web.catalog import Catalog
 from txmirror.web.page.static import StaticFile, read_static_files
 from txmirror.web.page.template import MOST_ROWS, PageContent, ServiceRow, render_page
 

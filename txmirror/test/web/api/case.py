@@ -9,13 +9,13 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.catalog import Catalog
 from txmirror.mirror import Mirror
 from txmirror.test.web.api.described import check_answer
 from txmirror.test.web.exchange import Exchange, Response, begin
 from txmirror.testing import World
 from txmirror.web import make_application
 from txmirror.web.api import API
-from txmirror.web.catalog import Catalog
 
 WEB = "/v1/services/web"
 

@@ -8,10 +8,10 @@ from unittest import SkipTest
 
 from twisted.logger import globalLogPublisher
 
+from txmirror.catalog import Catalog
 from txmirror.formats import LiveList, render_envoy, render_prometheus
 from txmirror.test.service.case import Log
 from txmirror.test.web.api.case import APITestCase
-from txmirror.web.catalog import Catalog
 
 _EDS = "/v3/discovery:endpoints"
 _TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"

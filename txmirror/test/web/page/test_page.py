@@ -8,10 +8,10 @@ from typing import Any
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.web.case import ROOT, CatalogTestCase
+from txmirror.catalog import Catalog
+from txmirror.test.catalog.case import ROOT, CatalogTestCase
 from txmirror.test.web.exchange import Response, ask, begin
 from txmirror.web import Application
-from txmirror.web.catalog import Catalog
 from txmirror.web.page import MOST_ROWS, PageContent, ServiceRow, mount_page
 from txmirror.web.page.mounting import describe
 from txmirror.web.page.static import StaticFile, read_static_files

@@ -12,15 +12,15 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from txmirror import paths
+from txmirror.catalog.entries import CatalogChange, CatalogService
+from txmirror.catalog.following import Following
+from txmirror.catalog.history import History, ServiceEvent
+from txmirror.catalog.waiting import Waiting
 from txmirror.deferreds import Waiters
 from txmirror.mirror import Mirror
 from txmirror.observers import Observers
 from txmirror.timers import Timer
 from txmirror.types import ZnodeStat
-from txmirror.web.catalog.entries import CatalogChange, CatalogService
-from txmirror.web.catalog.following import Following
-from txmirror.web.catalog.history import History, ServiceEvent
-from txmirror.web.catalog.waiting import Waiting
 
 #: The seconds after the last use for which the services are followed.
 _IDLE: Final = 900.0
@@ -40,8 +40,7 @@ class Catalog:
     Each change has an index: one counter for the process, which begins at the milliseconds since the Unix epoch. So no index of
     an earlier process is one of this process.
 
-    While ZooKeeper is away it shows the last known state. Changes are shown in batches: the first at once, and then at most one
-    batch in 50 milliseconds.
+    While ZooKeeper is away it shows the last known state. Changes are shown at once, and then in one batch in 50 milliseconds.
 
     :param mirror: the mirror, which must stay open until :meth:`close`.
     :param root: the path whose children are the services. It may be missing.
@@ -99,10 +98,9 @@ class Catalog:
         :returns: fires when the first lists were read, or after 2 seconds: then with what is known. It never fails; cancelling
             ends the wait only.
         """
-        if self._closed:
-            return succeed(None)
-        self._follow()
-        if self._known:
+        if not self._closed:
+            self._follow()
+        if self._closed or self._known:
             return succeed(None)
         return self._first.wait().addTimeout(_FIRST, self.reactor, onTimeoutCancel=lambda _, __: None)
 
@@ -114,8 +112,11 @@ class Catalog:
 
     def release(self) -> None:
         """End a :meth:`hold`: the 15 minutes begin now."""
-        self._holds -= 1
-        self._used = self.reactor.seconds()
+        self._holds, self._used = self._holds - 1, self.reactor.seconds()
+
+    def end_waits(self) -> None:
+        """End all waits for a change."""
+        self._waiting.end_all()
 
     def close(self) -> Deferred[None]:
         """Follow nothing any longer. The last known state stays readable, and all waits end. It may be called twice.
@@ -130,7 +131,7 @@ class Catalog:
                 self._following.end()
             self._state_observers.notify(None)
             self._first.fire(None)
-            self._waiting.end_all()
+            self.end_waits()
         return succeed(None)
 
     # State.

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from txmirror import paths
+from txmirror.catalog.audit import TreeAudit
+from txmirror.catalog.service_list import ServiceList
 from txmirror.mirror import Change, ChangeKind, Mirror
 from txmirror.printable import on_one_line
 from txmirror.timers import Timer
-from txmirror.web.catalog.audit import TreeAudit
-from txmirror.web.catalog.service_list import ServiceList
 
 #: The number of nodes after which the lists of further services are read in a later turn of the reactor.
 _NODES_IN_TURN: Final = 200

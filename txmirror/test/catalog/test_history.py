@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.catalog import Entry, EntryState
+from txmirror.catalog import history as history_module
+from txmirror.catalog.history import History
 from txmirror.types import Instance, ZnodeStat
-from txmirror.web.catalog import Entry, EntryState
-from txmirror.web.catalog import history as history_module
-from txmirror.web.catalog.history import History
 
 
 class HistoryTests(SynchronousTestCase):

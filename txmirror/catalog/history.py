@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from txmirror.catalog.entries import Entry, EntryState
 from txmirror.types import InstanceStatus
-from txmirror.web.catalog.entries import Entry, EntryState
 
 #: The most events of one service, of all services, and the most outages of ZooKeeper.
 _MOST_OF_ONE: Final = 1_000

@@ -10,11 +10,11 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
+from txmirror.catalog.entries import Entry, make_entry
+from txmirror.catalog.nodes import ServiceNodes
 from txmirror.discovery import InstanceList, Judge, ListUser
 from txmirror.mirror import Change, Tree
 from txmirror.printable import on_one_line
-from txmirror.web.catalog.entries import Entry, make_entry
-from txmirror.web.catalog.nodes import ServiceNodes
 
 #: The most nodes that are looked at in one step.
 MOST_IN_STEP: Final = 200

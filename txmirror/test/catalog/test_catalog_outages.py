@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from txmirror.test.web.case import ROOT, CatalogTestCase
+from txmirror.test.catalog.case import ROOT, CatalogTestCase
 from txmirror.types import ACL, OPEN_ACL, Permission
 
 #: Nobody may read this.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 
-from txmirror.test.web.case import ROOT, CatalogTestCase
-from txmirror.web.catalog import CatalogChange, TooManyWaiting
-from txmirror.web.catalog import catalog as catalog_module
+from txmirror.catalog import CatalogChange, TooManyWaiting
+from txmirror.catalog import catalog as catalog_module
+from txmirror.test.catalog.case import ROOT, CatalogTestCase
 
 
 class UseTests(CatalogTestCase):

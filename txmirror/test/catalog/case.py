@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.catalog import Catalog, CatalogChange
 from txmirror.testing import World
-from txmirror.web.catalog import Catalog, CatalogChange
 
 ROOT = "/services"
 

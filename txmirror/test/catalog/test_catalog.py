@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from txmirror.test.web.case import ROOT, CatalogTestCase
-from txmirror.web.catalog import CatalogChange
+from txmirror.catalog import CatalogChange
+from txmirror.test.catalog.case import ROOT, CatalogTestCase
 
 #: An instance that Curator has registered as disabled.
 DOWN = {"name": "db", "id": "c", "payload": None, "registrationTimeUTC": 1, "serviceType": "DYNAMIC", "enabled": False}
