@@ -10,6 +10,7 @@ from random import Random
 from typing import ClassVar
 
 from hypothesis import settings
+from twisted.internet.defer import fail
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from txmirror.errors import NoNodeException
@@ -250,6 +251,15 @@ class Leaking(Program):
         self.timer = world.reactor.callLater(1e6, print)
 
 
+class Careless(Program):
+    """A program that does not handle a failure, and refers to it in a cycle, so that only the garbage collector finds it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.unhandled = fail(ZeroDivisionError("unhandled"))
+        self.itself = self
+
+
 class Ending(Leaking):
     """A program that ends its timer when the storm ends."""
 
@@ -281,6 +291,11 @@ class CheckTests(SynchronousTestCase):
     def test_leaks(self) -> None:
         """What the program leaves is a failure."""
         self.assertIn("a delayed call", self.failure(Leaking))
+
+    def test_unhandled(self) -> None:
+        """A failure that nobody has handled is one of the storm, also if it is only found when all is over."""
+        self.assertIn("ZeroDivisionError: unhandled", self.failure(Careless))
+        self.flushLoggedErrors(ZeroDivisionError)
 
     def test_closed(self) -> None:
         """A program that has a method for it is closed at the end, and then leaves nothing."""

@@ -52,7 +52,6 @@ def entropy_of(seed: object, others: Sequence[Replacement] = ()) -> Iterator[Non
     numbers = random_numbers.getstate()
     random_numbers.seed(f"numbers {seed!r}")
     collecting = gc.isenabled()
-    gc.collect()
     gc.disable()
     # A collection within the context looks only at what was made in it.
     gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from random import Random
@@ -126,15 +127,24 @@ class Storm:
     def run(self, steps: int) -> Result:
         """Take a number of steps, end all faults, and check that everything settles and that nothing is left."""
         with entropy_of(self._seed, self._plan.replaced):
-            world = self._plan.world()
-            world.reactor.patience = _PATIENCE
-            journal = Journal(world.reactor, self._write)
-            watcher = _LogWatcher(journal)
-            globalLogPublisher.addObserver(watcher)
-            try:
-                return _Course(self._plan, self._seed, world, journal, watcher.failures).run(steps)
-            finally:
-                globalLogPublisher.removeObserver(watcher)
+            return self._run(steps)
+
+    def _run(self, steps: int) -> Result:
+        world = self._plan.world()
+        world.reactor.patience = _PATIENCE
+        journal = Journal(world.reactor, self._write)
+        watcher = _LogWatcher(journal)
+        globalLogPublisher.addObserver(watcher)
+        try:
+            result = _Course(self._plan, self._seed, world, journal, watcher.failures).run(steps)
+            # A failure that nobody has handled is logged when its Deferred is gone.
+            del world
+            gc.collect()
+            if result.failed is None and watcher.failures:
+                result = attrs.evolve(result, failed=Failed(steps, _describe_logged(watcher.failures)))
+            return result
+        finally:
+            globalLogPublisher.removeObserver(watcher)
 
 
 class _Course:
@@ -217,4 +227,8 @@ class _Course:
             self._world.result(done)
 
     def _check_log(self) -> None:
-        assert not self._failures, "an exception was logged: " + "\n".join(self._failures[:3])
+        assert not self._failures, _describe_logged(self._failures)
+
+
+def _describe_logged(failures: list[str]) -> str:
+    return "an exception was logged: " + "\n".join(failures[:3])
