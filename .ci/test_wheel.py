@@ -246,7 +246,7 @@ class ShareTests(SynchronousTestCase):
     def test_bash_completes(self) -> None:
         """Bash loads the script by the command's name, and completes a command with it."""
         script = wheel_environment() / "share" / "bash-completion" / "completions" / "txmirror"
-        program = f'. {script}; COMP_WORDS=(txmirror reg); COMP_CWORD=1; _txmirror_completion txmirror; echo "${{COMPREPLY[@]}}"'
+        program = f'. {script}; COMP_LINE="txmirror reg"; COMP_POINT=12; _txmirror_completion txmirror; echo "${{COMPREPLY[@]}}"'
         path = f"{wheel_environment()}/bin:{os.environ['PATH']}"
         done = run("bash", "-c", program, more={"PATH": path})
         self.assertEqual((done.returncode, done.stdout), (0, "register\n"))

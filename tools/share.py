@@ -13,18 +13,20 @@ from pathlib import Path
 
 import attrs
 import click
-from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
+from click.shell_completion import FishComplete, ShellComplete, ZshComplete
 from twisted.python import usage
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from txmirror import __version__
 from txmirror.cli.command import txmirror
+from txmirror.cli.completing import Bash
+from txmirror.cli.options import CommonOption
 from txmirror.service.options import Options
 
 #: The place of each shell's script below ``share``, where the shell looks for it by the command's name.
 _COMPLETIONS: tuple[tuple[str, type[ShellComplete]], ...] = (
-    ("bash-completion/completions/txmirror", BashComplete),
+    ("bash-completion/completions/txmirror", Bash),
     ("zsh/site-functions/_txmirror", ZshComplete),
     ("fish/vendor_completions.d/txmirror.fish", FishComplete),
 )
@@ -56,8 +58,7 @@ class Command:
 def completion_scripts() -> dict[str, str]:
     """Return the scripts of all shells by their paths below ``share``."""
     scripts = ((path, shell(txmirror, {}, "txmirror", "_TXMIRROR_COMPLETE")) for path, shell in _COMPLETIONS)
-    # The class for bash would ask the bash of this machine for its version.
-    return {path: f"{ShellComplete.source(each).strip()}\n" for path, each in scripts}
+    return {path: f"{each.source().strip()}\n" for path, each in scripts}
 
 
 def manual_pages() -> dict[str, str]:
@@ -75,7 +76,10 @@ def manual_pages() -> dict[str, str]:
 def read_click(name: str, command: click.Command, parent: click.Context | None = None) -> Command:
     """Read a command's help, and those of the commands below it."""
     context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
-    records = (each.get_help_record(context) for each in command.get_params(context) if isinstance(each, click.Option))
+    options = (each for each in command.get_params(context) if isinstance(each, click.Option))
+    # The options of all commands are those of the first.
+    own = (each for each in options if parent is None or not isinstance(each, CommonOption))
+    records = (each.get_help_record(context) for each in own)
     below = command.commands if isinstance(command, click.Group) else {}
     return Command(
         context.command_path,

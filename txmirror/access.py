@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -31,6 +31,7 @@ _PERMISSIONS = {
 _NAMED = {"open": OPEN_ACL, "creator": CREATOR_ALL_ACL, "read-only": READ_ACL}
 #: The id in an ACL of the scheme ``digest``: a name, and the SHA-1 of name and password in base64.
 _DIGEST = re.compile(r"[^:]+:[A-Za-z0-9+/]{27}=")
+_ENDS_IN_PERMISSIONS = re.compile(r":[cdrwa]+$")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -186,7 +187,7 @@ def parse_acl(text: str) -> tuple[ACL, ...]:
         be a password that was not hashed.
     """
     entries: list[ACL] = []
-    for part in text.split(","):
+    for part in _split_acl(text):
         if part in _NAMED:
             entries += _NAMED[part]
             continue
@@ -202,6 +203,29 @@ def parse_acl(text: str) -> tuple[ACL, ...]:
             raise ValueError(f"{letters!r} are no permissions: of the letters {''.join(_PERMISSIONS)}, each once")
         entries.append(ACL(sum(_PERMISSIONS[letter] for letter in letters), scheme, identity))
     return tuple(entries)
+
+
+def show_acl(acl: Iterable[ACL]) -> list[str]:
+    """Return the entries of an ACL in the form of zkCli, as :func:`parse_acl` reads it: ``scheme:id:permissions``."""
+    return [
+        f"{each.scheme}:{each.identity}:"
+        + "".join(letter for letter, permission in _PERMISSIONS.items() if each.permissions & permission)
+        for each in acl
+    ]
+
+
+def _split_acl(text: str) -> Iterator[str]:
+    """Yield the entries of an ACL. The names of certificates have commas themselves."""
+    name = ""
+    for part in text.split(","):
+        name += part
+        if name.startswith("x509:") and not _ENDS_IN_PERMISSIONS.search(name):
+            name += ","
+            continue
+        yield name
+        name = ""
+    if name:
+        yield name.removesuffix(",")
 
 
 def _value(option: AccessOption, given: str | bool | None, environment: Mapping[str, str]) -> str | bool | None:

@@ -6,6 +6,9 @@ import difflib
 import os
 import socket
 from collections.abc import Iterable
+from typing import Any
+
+from txmirror.types import ZnodeStat
 
 #: The longest value that a message quotes, in characters.
 _LONGEST_QUOTE = 60
@@ -37,6 +40,15 @@ def host_and_port(host: str, port: int) -> str:
 def session_name(session_id: int) -> str:
     """Return a session's id as ZooKeeper's own tools and logs print it: hexadecimal, without a sign."""
     return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"
+
+
+def stat_fields(stat: ZnodeStat) -> dict[str, Any]:
+    """Return a stat for JSON: ids in hexadecimal, because they are longer than the numbers of some readers; times in seconds since the
+    Unix epoch; no owner if the node is not ephemeral.
+    """
+    ids = {name: f"{getattr(stat, name):#x}" for name in ("czxid", "mzxid", "pzxid")}
+    owner = session_name(stat.ephemeralOwner) if stat.ephemeralOwner else None
+    return {**stat._asdict(), **ids, "ctime": stat.ctime / 1000, "mtime": stat.mtime / 1000, "ephemeralOwner": owner}
 
 
 def process_name() -> str:

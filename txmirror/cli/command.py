@@ -3,182 +3,104 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
 import click
 from twisted.internet.defer import Deferred
 
 from txmirror import __version__
 from txmirror.cli import (
+    changing,
+    completing,
     coordinating,
     examining,
+    inspecting,
     installed,
     locking,
     operating,
-    reading,
     registering,
     transferring,
-    watching,
-    writing,
 )
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.invocation import Invocation
 from txmirror.cli.launch import abandon_output, launch
 from txmirror.cli.options import (
-    check_path,
     common_options,
-    data_flag,
     facts_option,
     grace_option,
     name_option,
-    output_option,
     path_argument,
     program_argument,
-    recursive_option,
     seconds_option,
     session_timeout_option,
     style_option,
-    version_option,
 )
 from txmirror.cli.run import Outcome, Program, Run
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status, status_of_signal
 from txmirror.printable import on_one_line
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+#: The commands that users of zkCli, etcdctl and kubectl look for, and ours.
+_ELSEWHERE = {
+    "addauth": "--username and --password-file",
+    "apply": "import",
+    "cat": "get",
+    "config": "ensemble",
+    "deleteall": "delete --recursive",
+    "del": "delete",
+    "describe": "stat",
+    "getacl": "acl get",
+    "getallchildrennumber": "stat",
+    "getephemerals": "services",
+    "list": "ls",
+    "ls2": "ls --output table",
+    "member": "ensemble",
+    "put": "set, or create for a new node",
+    "rmr": "delete --recursive",
+    "setacl": "acl set",
+    "snapshot": "export",
+}
 
 
-@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands. For the name of a command of another program, the error names ours."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name."""
+        name = args[0]
+        ours = _ELSEWHERE.get(name.lower())
+        if ours is not None and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {name!r}. Use {ours!r}.", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @common_options
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def txmirror() -> None:
-    """Read and change ZooKeeper's nodes, hold locks and registrations there, and operate the daemon of this machine."""
+@click.pass_context
+def txmirror(ctx: click.Context) -> None:
+    """Read and change ZooKeeper's nodes, hold locks and registrations there, and operate the daemon of this machine.
+
+    \b
+    Examples:
+      txmirror tree /services --data    Draw nodes and data.
+      txmirror get /app/settings        Print a node's data.
+      txmirror watch /services -r       Print each change.
+    """  # noqa: D301 - click wants the character
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def _command(name: str) -> Callable[[_F], click.Command]:
-    def add(function: _F) -> click.Command:
-        return txmirror.command(name)(common_options(function))
-
-    return add
-
-
-@_command("get")
-@path_argument("/")
-@data_flag
-@recursive_option
-@output_option("yaml")
-@click.pass_obj
-def _get(invocation: Invocation, path: str, data: bool, recursive: bool, output: str) -> int:
-    """Show the node at PATH: its path; with -d its data and stat; with -r its children, nested.
-
-    The format dir is one path a line, without data.
-    """
-    return invocation.run(lambda run: reading.get(run, path, output, data=data, recursive=recursive))
-
-
-@_command("ls")
-@path_argument("/")
-@recursive_option
-@output_option("dir")
-@click.pass_obj
-def _ls(invocation: Invocation, path: str, recursive: bool, output: str) -> int:
-    """List the names of the children of PATH; with -r the paths of all nodes below it."""
-    return invocation.run(lambda run: reading.ls(run, path, output, recursive=recursive))
-
-
-@_command("tree")
-@path_argument("/")
-@data_flag
-@click.option(
-    "--depth", type=click.IntRange(min=0), metavar="LEVELS", help="Show no more than this number of levels below PATH."
-)
-@click.pass_obj
-def _tree(invocation: Invocation, path: str, data: bool, depth: int | None) -> int:
-    """Draw the tree of PATH and the nodes below it."""
-    return invocation.run(lambda run: reading.tree(run, path, depth, data=data))
-
-
-@_command("services")
-@path_argument("/services")
-@output_option("table")
-@click.pass_obj
-def _services(invocation: Invocation, path: str, output: str) -> int:
-    """Show the services that are registered below PATH: the ephemeral nodes there, and their data."""
-    return invocation.run(lambda run: reading.services(run, path, output))
-
-
-@_command("watch")
-@path_argument("/")
-@data_flag
-@recursive_option
-@output_option("text", ("text", "json"))
-@click.pass_obj
-def _watch(invocation: Invocation, path: str, data: bool, recursive: bool, output: str) -> int:
-    """Show each change of PATH, which need not exist, until interrupted; with -r also of all nodes below it.
-
-    Nodes that exist at the beginning are not shown. "settled" means that all nodes have been read, except those that "hidden"
-    has named, at the beginning and after each reconnection; "stale" means that the connection is lost.
-    """
-    return invocation.run(
-        lambda run: watching.watch(run, path, data=data, recursive=recursive, as_json=output == "json")
-    )
-
-
-@_command("set")
-@path_argument()
-@click.argument("data")
-@version_option
-@click.pass_obj
-def _set(invocation: Invocation, path: str, data: str, version: int | None) -> int:
-    """Replace the data of PATH by DATA; "-" reads it from standard input."""
-    content = _content(invocation.stdin, data)
-    return invocation.run(lambda run: writing.set_data(run, path, content, -1 if version is None else version))
-
-
-@_command("create")
-@click.argument("path")
-@click.argument("data", default="")
-@click.option("--sequence", is_flag=True, help="Let the server append ten digits to the name.")
-@click.option("--makepath", is_flag=True, help="Create missing nodes above PATH.")
-@click.pass_obj
-def _create(invocation: Invocation, path: str, data: str, sequence: bool, makepath: bool) -> int:
-    """Create a persistent node at PATH with DATA ("-" reads it from standard input), and print its path.
-
-    The node is open to everybody; with --username, that user may do everything and everybody may read; --acl sets another ACL.
-    """
-    path = _new_path(path, sequence)
-    content = _content(invocation.stdin, data)
-    return invocation.run(lambda run: writing.create(run, path, content, sequence=sequence, makepath=makepath))
-
-
-@_command("delete")
-@path_argument(root=False)
-@click.option("-r", "--recursive", is_flag=True, help="Delete all nodes below PATH first.")
-@click.option(
-    "-y", "--yes", is_flag=True, help="Do not ask for confirmation; -r asks on a terminal, and requires this elsewhere."
-)
-@version_option
-@click.pass_obj
-def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, version: int | None) -> int:
-    """Delete the node at PATH."""
-    if recursive and version is not None:
-        raise click.UsageError(
-            "--recursive and --version exclude each other: the nodes below have versions of their own"
-        )
-    if recursive and not yes:
-        if not invocation.stdin.isatty():
-            raise click.UsageError("--recursive deletes all nodes below, too: without a terminal it requires --yes")
-        if not click.confirm(f"Delete {on_one_line(path)} and all nodes below it?", err=True):
-            return Status.REFUSED
-    return invocation.run(
-        lambda run: writing.delete(run, path, -1 if version is None else version, recursive=recursive)
-    )
-
-
-@_command("lock")
+@txmirror.command("lock")
+@common_options
 @path_argument(root=False)
 @click.option(
     "--simultaneous",
@@ -216,7 +138,8 @@ def _lock(
     return invocation.run(lock)
 
 
-@_command("elect")
+@txmirror.command("elect")
+@common_options
 @path_argument(root=False)
 @name_option
 @style_option
@@ -252,7 +175,8 @@ def _elect(
     return invocation.run(elect)
 
 
-@_command("register")
+@txmirror.command("register")
+@common_options
 @path_argument(root=False)
 @facts_option
 @session_timeout_option
@@ -273,24 +197,18 @@ def _register(invocation: Invocation, path: str, data: dict[str, str], command: 
 
 
 for _each in (
+    *inspecting.COMMANDS,
+    *changing.COMMANDS,
     *coordinating.COMMANDS,
     *transferring.COMMANDS,
     *examining.COMMANDS,
     *operating.COMMANDS,
     *installed.COMMANDS,
+    completing.completion,
 ):
     txmirror.add_command(_each)
-
-
-def _content(stdin: BinaryIO, data: str) -> bytes:
-    return stdin.read() if data == "-" else os.fsencode(data)
-
-
-def _new_path(path: str, sequence: bool) -> str:
-    """Check the path of a node to create. With --sequence it may end with a slash: then the whole name is digits."""
-    only_digits = sequence and path.endswith("/")
-    checked = check_path(path, root=only_digits)
-    return checked.rstrip("/") + "/" if only_digits else checked
+# Users of zkCli and kubectl look for "delete", and users of shells for "rm".
+txmirror.add_command(changing.delete, "rm")
 
 
 def main(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 from twisted.internet.defer import Deferred
 
@@ -16,6 +14,7 @@ from txmirror.cli.options import (
     name_option,
     path_argument,
     program_argument,
+    read_content,
     read_program,
     seconds_option,
     session_timeout_option,
@@ -45,7 +44,7 @@ def queue() -> None:
 @click.pass_obj
 def put(invocation: Invocation, path: str, data: str, priority: int, lines: bool) -> int:
     """Put DATA into the queue at PATH as one entry; "-", which is the default, reads it from standard input."""
-    content = invocation.stdin.read() if data == "-" else os.fsencode(data)
+    content = read_content(invocation.stdin, data)
     values = content.removesuffix(b"\n").split(b"\n") if lines and content else [] if lines else [content]
     return invocation.run(lambda run: queueing.put(run, path, values, priority))
 

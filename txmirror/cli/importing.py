@@ -39,7 +39,7 @@ class ImportOptions:
     acls: bool = True
     ephemerals: bool = False
     partial: bool = False
-    makepath: bool = False
+    parents: bool = False
     rate: float | None = None
     as_json: bool = False
 
@@ -122,18 +122,18 @@ class _Import:
                 self._run.console.say(f"this would be: {plan.counts.describe()}")
             if options.dry_run or self._messages.count:
                 return self._outcome("nothing was written" if self._messages.count else None)
-        if options.makepath:
+        if options.parents:
             await create_path(self._run.client, paths.parent_of(self._path) or "/", send=self._policy.send)
         return await self._write()
 
     async def _check_root(self) -> None:
         """Check that the nodes above the root exist."""
-        if self._path == "/" or self._options.makepath:
+        if self._path == "/" or self._options.parents:
             return
         parent = paths.split(self._path)[0]
         if await self._policy.send(lambda: self._run.client.exists(parent)) is None:
             await self._run.check_chroot()
-            text = f"the parent of {self._path!r} does not exist: --makepath creates missing nodes above it"
+            text = f"the parent of {self._path!r} does not exist: --parents creates missing nodes above it"
             raise NoNodeException(text, path=self._path, applied=False)
 
     async def _write(self) -> Outcome:

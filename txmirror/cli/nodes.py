@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
 
 from txmirror import paths
-from txmirror.cli.formats import excerpt, table_lines, value_lines
+from txmirror.cli.formats import data_fields, excerpt, json_line, shorten, table_lines, value_lines
 from txmirror.cli.statuses import message_of
 from txmirror.errors import ZooKeeperException
-from txmirror.printable import on_one_line, session_name
+from txmirror.printable import on_one_line, session_name, stat_fields
 from txmirror.registry import CODECS
 from txmirror.types import Payload, Undecodable, ZnodeStat
 
@@ -30,9 +31,15 @@ def owner(stat: ZnodeStat) -> str:
 
 
 def details(value: Value) -> dict[str, Any]:
+    """Return a node's data, unchanged, and its stat."""
+    data, stat = value
+    return {**data_fields(data), "stat": stat_fields(stat)}
+
+
+def registered(value: Value) -> dict[str, Any]:
     """Return a node's data, decoded as by the registry, and its stat."""
     data, stat = value
-    return {"data": _read(data), "stat": stat._asdict()}
+    return {"data": _read(data), "stat": stat_fields(stat)}
 
 
 def _read(data: bytes) -> Payload:
@@ -79,22 +86,24 @@ class Nodes:
                 waiting += [(paths.join(path, name), child) for name, child in children.items()]
         return whole
 
-    def lines(self, output: str, *, data: bool, recursive: bool) -> Iterator[str]:
-        """Return the nodes as lines in a format.
+    def records(self, *, data: bool) -> Iterator[dict[str, Any]]:
+        """Return a value for each node, in order.
 
-        :param output: one of :data:`FORMATS`.
-        :param data: whether to include the data; the format dir never does.
-        :param recursive: whether to include the children.
+        :param data: whether to include data and stats.
         """
-        if output == "dir":
-            return map(on_one_line, self.walk())
-        if output == "table":
-            heads = ("PATH", "VERSION", "OWNER", "DATA") if data else ("PATH",)
-            return table_lines(heads, (self._row(path, data=data) for path in self.walk()))
-        return value_lines(self.nested(data=data, recursive=recursive), output)
+        return ({"path": path, **(details(self.values[path]) if data else {})} for path in self.walk())
 
-    def drawing(self, *, data: bool, ascii_only: bool) -> Iterator[str]:
-        """Return the lines of a drawing of the tree."""
+    def rows(self, *, data: bool) -> Iterator[tuple[str, ...]]:
+        """Return a row of a table for each node, in order."""
+        return (self._row(path, data=data) for path in self.walk())
+
+    def drawing(self, *, data: bool, ascii_only: bool, width: int | None = None) -> Iterator[str]:
+        """Return the lines of a drawing of the tree.
+
+        :param data: whether to show data.
+        :param ascii_only: whether to draw with ASCII characters.
+        :param width: the width of the terminal; None if it is none.
+        """
         tee, corner, bar = ("|-- ", "`-- ", "|   ") if ascii_only else ("├── ", "└── ", "│   ")
         below: dict[str, set[str]] = {}
         for path in self.unreadable:
@@ -102,8 +111,10 @@ class Nodes:
         waiting = [(self.path, "", "")]
         while waiting:
             path, before, pad = waiting.pop()
-            name = path if path == self.path else paths.name_of(path)
-            yield before + on_one_line(name) + self._beside(path, data=data)
+            name = before + on_one_line(path if path == self.path else paths.name_of(path))
+            beside = self._beside(path, data=data)
+            # A name is never shortened.
+            yield shorten(name + beside, None if width is None else max(width, len(name)))
             names = sorted({*self.names(path), *below.get(path, ())}) if path in self.values else []
             for child in reversed(names):
                 last = child == names[-1]
@@ -126,3 +137,26 @@ class Nodes:
         text = excerpt(self.values[path][0]) if data and path in self.values else ""
         reason = f"[{self.unreadable[path].meaning}]" if path in self.unreadable else ""
         return "".join(f"  {each}" for each in (text, reason) if each)
+
+
+def nodes_lines(
+    found: Sequence[Nodes], output: str, *, data: bool, recursive: bool, width: int | None = None
+) -> Iterable[str]:
+    """Return nodes as lines in a format.
+
+    :param found: the nodes, each with those below it. A list of several is a list in JSON and YAML, too.
+    :param output: one of :data:`FORMATS`.
+    :param data: whether to include data and stats; the format dir never does.
+    :param recursive: whether to include the children.
+    :param width: the width of the terminal; None if it is none.
+    """
+    if output == "dir":
+        return map(on_one_line, chain.from_iterable(each.walk() for each in found))
+    if output == "jsonl":
+        return map(json_line, chain.from_iterable(each.records(data=data) for each in found))
+    if output == "table":
+        heads = ("PATH", "VERSION", "OWNER", "DATA") if data else ("PATH",)
+        rows = chain.from_iterable(each.rows(data=data) for each in found)
+        return table_lines(heads, rows, width=width if data else None)
+    values = [each.nested(data=data, recursive=recursive) for each in found]
+    return value_lines(values[0] if len(values) == 1 else values, output)

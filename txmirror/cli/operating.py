@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from txmirror.cli.control import ask, read_text
-from txmirror.cli.formats import json_lines, table_lines, yaml_lines
+from txmirror.cli.formats import table_lines, value_lines
 from txmirror.cli.options import output_option
 from txmirror.cli.statuses import Status
 from txmirror.printable import on_one_line
@@ -24,7 +24,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 #: The condition of a service that is well.
 _REGISTERED = "registered"
 
-_output = output_option("table", ("table", "json", "yaml"))
+_output = output_option("table", ("table", "yaml", "json", "jsonl"))
 _control = click.option(
     "--control",
     metavar="SOCKET",
@@ -171,10 +171,8 @@ def _status_of(services: Iterable[Any]) -> int:
 
 
 def _print(value: object, output: str, lines: Iterable[str]) -> None:
-    if output == "json":
-        lines = json_lines(value)
-    elif output == "yaml":
-        lines = yaml_lines(value)
+    if output != "table":
+        lines = value_lines(value, output)
     for line in lines:
         click.echo(line)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from txmirror import paths
 from txmirror.access import OPTIONS, REFUSAL, AccessOption
+from txmirror.cli.completing import complete_file, complete_path, complete_profile
 from txmirror.cli.invocation import Invocation, check_servers
 from txmirror.cli.nodes import FORMATS
 from txmirror.cli.sizes import parse_size
@@ -80,6 +80,18 @@ def _refuse_password(ctx: click.Context, param: click.Parameter, value: str | No
         raise click.UsageError(REFUSAL, ctx)
 
 
+class CommonOption(click.Option):
+    """An option of all commands. The help of one command mentions only the first of them, and where the others are."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's lines in the help."""
+        if ctx.parent is None:
+            return super().get_help_record(ctx)
+        if self.name != "servers":
+            return None
+        return "-s, --servers, ...", "The options of all commands: see 'txmirror --help'."
+
+
 def _access_option(option: AccessOption) -> Callable[[_F], _F]:
     def keep(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:
         invocation = ctx.find_object(Invocation)
@@ -88,8 +100,16 @@ def _access_option(option: AccessOption) -> Callable[[_F], _F]:
 
     names = [f"--{option.name}"] if option.short is None else [f"-{option.short}", f"--{option.name}"]
     kind: dict[str, Any] = {"is_flag": True} if option.metavar is None else {"metavar": option.metavar}
+    if option.metavar == "FILE":
+        kind["shell_complete"] = complete_file
     return click.option(
-        *names, expose_value=False, default=None, callback=keep, help=f"{option.help} [{option.variable}]", **kind
+        *names,
+        cls=CommonOption,
+        expose_value=False,
+        default=None,
+        callback=keep,
+        help=f"{option.help} [{option.variable}]",
+        **kind,
     )
 
 
@@ -114,11 +134,16 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
 
 def common_options(function: _F) -> _F:
     """Add the options that all commands share; they are accepted before and after the command's name."""
+    return common_options_without()(function)
 
-    def option(*names: str, **settings: Any) -> Callable[[_F], _F]:
-        return click.option(*names, expose_value=False, **{"callback": _plain, **settings})
 
-    options: tuple[Callable[[_F], _F], ...] = (
+def common_options_without(*names: str) -> Callable[[_F], _F]:
+    """Add the options that all commands share, except those that the command defines differently."""
+
+    def option(*own: str, **settings: Any) -> tuple[str, Callable[[_F], _F]]:
+        return own[-1], click.option(*own, cls=CommonOption, expose_value=False, **{"callback": _plain, **settings})
+
+    options: tuple[tuple[str, Callable[[_F], _F]], ...] = (
         option(
             *("-s", "--servers"),
             metavar="HOSTS",
@@ -133,7 +158,7 @@ def common_options(function: _F) -> _F:
             help="Take the settings that are not given here from this profile of the file TXMIRROR_CONFIG,"
             " ~/.config/txmirror/profiles.toml by default. [TXMIRROR_PROFILE]",
         ),
-        *map(_access_option, OPTIONS),
+        *((each.name, _access_option(each)) for each in OPTIONS),
         # Defined, so that the error message names the right option, and does not quote the password.
         option("-p", "--password", hidden=True, callback=_refuse_password),
         option(
@@ -157,20 +182,14 @@ def common_options(function: _F) -> _F:
             help="Write the log to stderr, too: what happens to the session; twice: each request.",
         ),
     )
-    for each in reversed(options):
-        function = each(function)
-    return function
 
+    def add(function: _F) -> _F:
+        for name, each in reversed(options):
+            if name not in names:
+                function = each(function)
+        return function
 
-def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the names of profiles that begin with a text. It is silent on failure."""
-    from txmirror.cli.profiles import profile_names, profiles_file  # noqa: PLC0415 - it takes long
-
-    try:
-        names = profile_names(profiles_file(os.environ))
-    except ValueError:
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return add
 
 
 def path_argument(default: str | None = None, *, root: bool = True) -> Callable[[_F], _F]:
@@ -181,7 +200,20 @@ def path_argument(default: str | None = None, *, root: bool = True) -> Callable[
     """
     # For some versions of click a default of None is one.
     settings: dict[str, Any] = {} if default is None else {"default": default}
-    return click.argument("path", callback=lambda _, __, value: check_path(value, root=root), **settings)
+    return click.argument(
+        "path", callback=lambda _, __, value: check_path(value, root=root), shell_complete=complete_path, **settings
+    )
+
+
+def paths_argument(*, required: bool = True) -> Callable[[_F], _F]:
+    """Add the argument PATH... to a command, for one path or several; none is the root if it is not required."""
+
+    def check(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(map(check_path, values or ("/",)))
+
+    return click.argument(
+        "paths", metavar="PATH...", nargs=-1, required=required, callback=check, shell_complete=complete_path
+    )
 
 
 def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[[_F], _F]:
@@ -255,6 +287,11 @@ grace_option = seconds_option(
 def program_argument(*, required: bool) -> Callable[[_F], _F]:
     """Add the argument COMMAND to a command: a program and its arguments."""
     return click.argument("command", nargs=-1, required=required, type=click.UNPROCESSED)
+
+
+def read_content(stdin: BinaryIO, data: str) -> bytes:
+    """Return the bytes of an argument with data; "-" is the standard input."""
+    return stdin.read() if data == "-" else os.fsencode(data)
 
 
 def read_program(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:

@@ -50,6 +50,13 @@ class OutageLimit:
         self.outlived = True
         self._limit.stop()
 
+    def limit(self) -> None:
+        """Limit outages again from now on, also one that lasts."""
+        self.outlived = self._was_away = False
+        self._stable.stop()
+        if self._client.session.state is not SessionState.CONNECTED:
+            self._limit.start(self._timeout)
+
     def stop(self) -> None:
         """Stop: the command has ended."""
         self._limit.stop()

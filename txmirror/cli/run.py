@@ -86,10 +86,17 @@ class Run:
         """The ACL of new nodes; None for one that is open to everybody."""
         return self._settings.access.acl
 
-    def outlive_outages(self) -> None:
-        """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console."""
+    def outlive_outages(self, *, silently: bool = False) -> None:
+        """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console.
+
+        :param silently: write no warnings: another program uses the terminal.
+        """
         self._outages.outlive()
-        self._log_forwarder.held = None
+        self._log_forwarder.held = [] if silently else None
+
+    def limit_outages(self) -> None:
+        """From now on, give up again when ZooKeeper is out of reach for too long."""
+        self._outages.limit()
 
     @contextmanager
     def show_progress(
@@ -212,6 +219,8 @@ class Run:
         self._fail(ConnectionLossException(f"no session with {self.client.connect_string}: {failure.value}"))
 
     def _report_in_reach(self) -> None:
+        if self._log_forwarder.held is not None:
+            return
         self.console.say(f"{self.client.connect_string} is in reach again")
 
     def _give_up(self, was_connected: bool) -> None:

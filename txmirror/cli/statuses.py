@@ -18,8 +18,8 @@ class Status(enum.IntEnum):
     """ZooKeeper has refused: there is no such node, there is one already, it is at another version, ..."""
     USAGE = 64
     """The command line is invalid."""
-    TOO_LARGE = 65
-    """A reply was over the limit, for some of the nodes at least: ``--max-reply`` raises it."""
+    UNFIT_DATA = 65
+    """A reply was over the limit, for some of the nodes at least: ``--max-reply`` raises it. Or data are not what they should be."""
     UNAVAILABLE = 69
     """ZooKeeper could not be reached, or the connection was lost before the answer came."""
     BUG = 70
@@ -54,7 +54,7 @@ def status_of(error: Exception) -> Status:
     if isinstance(error, (NoAuthException, AuthFailedException)):
         return Status.NOT_PERMITTED
     if isinstance(error, ReplyTooLargeException):
-        return Status.TOO_LARGE
+        return Status.UNFIT_DATA
     if isinstance(error, ZooServerProblem):
         return Status.UNAVAILABLE
     return Status.REFUSED
@@ -63,7 +63,7 @@ def status_of(error: Exception) -> Status:
 def status_of_all(errors: Iterable[Exception]) -> Status:
     """Return one exit status for several nodes that could not be read: the most easily remedied one comes first."""
     statuses = {status_of(error) for error in errors}
-    order = (Status.UNAVAILABLE, Status.TOO_LARGE, Status.NOT_PERMITTED, Status.REFUSED)
+    order = (Status.UNAVAILABLE, Status.UNFIT_DATA, Status.NOT_PERMITTED, Status.REFUSED)
     return next((status for status in order if status in statuses), Status.DONE)
 
 

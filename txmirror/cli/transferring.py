@@ -70,7 +70,7 @@ def export(invocation: Invocation, /, path: str, file: str, **options: Any) -> i
 @click.option("--no-acls", is_flag=True, help="Ignore the ACLs in FILE.")
 @click.option("--ephemerals", is_flag=True, help="Create the ephemeral nodes in FILE as persistent ones.")
 @click.option("--partial", is_flag=True, help="Accept an export that was cut.")
-@click.option("--makepath", is_flag=True, help="Create missing nodes above PATH.")
+@click.option("--parents", is_flag=True, help="Create missing nodes above PATH.")
 @_rate_option
 @click.option(
     *("-o", "--output"),

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
-from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException, ZooKeeperException
+from txmirror.deleting_trees import TreeDeletion
+from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
 from txmirror.interfaces import ICreateModes, IWatchFeed, IZooKeeperClient
 from txmirror.types import ACL, CreateReply, StatReply, ZnodeStat
 from txmirror.wire import CreateFlag
-
-#: How many nodes below one are deleted at a time.
-_DELETIONS = 256
 
 #: The path of the node that was made, and its stat.
 Created: TypeAlias = "tuple[str, ZnodeStat] | CreateReply"
@@ -104,76 +102,5 @@ class Writer:
 
     def _delete_below(self, failure: Failure, path: str, version: int) -> Deferred[int]:
         failure.trap(NotEmptyException)
-        subtree = _Subtree(self._client)
-        deleted = Deferred.fromCoroutine(subtree.delete(path, partial(self._feed.write_delete, path, version)))
-        return deleted.addErrback(subtree.correct)
-
-
-class _Subtree:
-    """The recursive deletion of a node.
-
-    :param client: deletes the nodes.
-    """
-
-    def __init__(self, client: IZooKeeperClient) -> None:
-        self._client = client
-        #: Whether a node below it was deleted, or may have been.
-        self._changed = False
-
-    async def delete(self, path: str, send: Callable[[], Deferred[int]]) -> int:
-        """Delete everything below a node, and then the node.
-
-        :param send: sends the request that deletes the node itself.
-        """
-        while True:
-            await self._empty(path)
-            try:
-                return await send()
-            except NotEmptyException:
-                pass
-
-    def correct(self, failure: Failure) -> Failure:
-        """Note in an exception that the deletion was done in part: a refusal of the last request does not undo it."""
-        if self._changed and isinstance(failure.value, ZooKeeperException):
-            failure.value.applied = None
-        return failure
-
-    async def _empty(self, path: str) -> None:
-        """Delete everything below a node, even if others create or delete nodes there meanwhile."""
-        waiting: list[tuple[str, list[str] | None]] = [(path, None)]
-        while waiting:
-            parent, children = waiting.pop()
-            if children is None:
-                children = [paths.join(parent, name) for name in await self._names_below(parent)]
-            full = await self._delete_many(children)
-            if full:
-                # Delete their children first, and then them.
-                waiting.append((parent, full))
-                waiting += [(child, None) for child in full]
-
-    async def _delete_many(self, nodes: list[str]) -> list[str]:
-        """Delete nodes, many at a time.
-
-        :returns: those that have children, and still exist.
-        """
-        full: list[str] = []
-        for start in range(0, len(nodes), _DELETIONS):
-            children = nodes[start : start + _DELETIONS]
-            deletions: list[Deferred[Any]] = [
-                self._client.delete(child).addErrback(lambda failure: failure.value) for child in children
-            ]
-            errors = await gatherResults(deletions)
-            self._changed |= any(getattr(error, "applied", None) is not False for error in errors)
-            for child, error in zip(children, errors, strict=True):
-                if isinstance(error, NotEmptyException):
-                    full.append(child)
-                elif error is not None and not isinstance(error, NoNodeException):
-                    raise error
-        return full
-
-    async def _names_below(self, path: str) -> list[str]:
-        """Return the names of a node's children; none if the node is gone."""
-        try:
-            return list(await self._client.get_children(path))
-        except NoNodeException:
-            return []
+        deletion = TreeDeletion(self._client)
+        return Deferred.fromCoroutine(deletion.delete(path, partial(self._feed.write_delete, path, version)))

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -29,6 +29,7 @@ class Stream(io.StringIO):
         super().__init__()
         self.flushed = 0
         self.error: OSError | None = None
+        self.terminal = False
         self._bytes = Bytes(self)
 
     @property
@@ -43,6 +44,9 @@ class Stream(io.StringIO):
 
     def flush(self) -> None:
         self.flushed = len(self.getvalue())
+
+    def isatty(self) -> bool:
+        return self.terminal
 
 
 class Bytes(io.BytesIO):
@@ -77,12 +81,21 @@ class Command:
     """One command line, as it is run."""
 
     def __init__(
-        self, world: World, *arguments: str, stdin: bytes = b"", terminal: bool = False, encoding: str = "utf-8"
+        self,
+        world: World,
+        *arguments: str,
+        stdin: bytes = b"",
+        terminal: bool = False,
+        encoding: str = "utf-8",
+        width: int | None = None,
+        error_terminal: bool = False,
     ) -> None:
         self._world = world
+        self._width = width
         self._out = Stream()
         self._out.encoding = encoding
         self._err = Stream()
+        self._err.terminal = error_terminal
         self.run: Run | None = None
         self.ended: Deferred[int] | None = None
         self._refused = 0
@@ -93,7 +106,7 @@ class Command:
         world.settle()
 
     def launch(self, settings: Settings, program: Program) -> int:
-        console = Console(self._out, self._err, quiet=settings.quiet)
+        console = Console(self._out, self._err, quiet=settings.quiet, width=self._width)
         self.run = Run(settings, console, self._world.reactor, random=Random(1))
         self.ended = self.run.perform(program)
         return 0
@@ -144,9 +157,15 @@ class Command:
 
 
 class CommandTestCase(SynchronousTestCase):
+    #: The time at the beginning, in seconds.
+    begins = 0.0
+    #: The settings of the world.
+    settings: ClassVar[dict[str, Any]] = {}
+
     def setUp(self) -> None:
         self.reactor = ProcessReactor()
-        self.world = World(reactor=self.reactor)
+        self.reactor.rightNow = self.begins
+        self.world = World(reactor=self.reactor, **self.settings)
         self.addCleanup(self.world.close)
         self.other: ZooKeeperClient = self.world.client()
 
@@ -175,9 +194,12 @@ class CommandTestCase(SynchronousTestCase):
     def data(self, path: str) -> bytes:
         return self.world.result(self.other.get(path))[0]
 
-    def start(self, *arguments: str, stdin: bytes = b"", terminal: bool = False, encoding: str = "utf-8") -> Command:
-        """Start a command line, and let everything happen that is due now."""
-        return Command(self.world, *arguments, stdin=stdin, terminal=terminal, encoding=encoding)
+    def start(self, *arguments: str, **streams: Any) -> Command:
+        """Start a command line, and let everything happen that is due now.
+
+        :param streams: as for :class:`Command`.
+        """
+        return Command(self.world, *arguments, **streams)
 
     def perform(self, program: Program) -> Command:
         """Run a program of the test's."""

@@ -52,7 +52,6 @@ class UsageTests(CommandLineTestCase):
         self.assertEqual((self.launched, self.out.getvalue()), ([], ""))
 
     def test_commands(self) -> None:
-        self.assert_refused(says="Missing command")
         self.assert_refused("bogus", says="'bogus'")
         self.assert_refused("bo\ngus", says=r"bo\ngus")
 
@@ -60,11 +59,15 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("get", "--bogus", says="--bogus")
         self.assert_refused("get", "/", "-o", "xml", says="'xml'")
         self.assert_refused("watch", "/", "-o", "yaml", says="'yaml'")
+        self.assert_refused("get", "/", "--raw", "-d", says="--raw excludes")
+        self.assert_refused("get", "/", "-r", "-o", "text", says="'text' is the data alone")
+        self.assert_refused("watch", "/", "--settle", "1", says="go with --exec")
+        self.assert_refused("watch", "/", "--exec", "a 'b", says="cannot be split into arguments")
         self.assert_refused("tree", "--depth", "-1", says="-1")
         self.assert_refused("get", "--timeout", says="--timeout")
 
     def test_arguments(self) -> None:
-        self.assert_refused("get", "/a", "/b", says="/b")
+        self.assert_refused("ls", "/a", "/b", says="/b")
         self.assert_refused("set", "/a", says="DATA")
         for name in ("create", "set", "delete", "lock", "elect", "register"):
             self.assert_refused(name, says=f"{name}: Missing argument 'PATH'")
@@ -75,6 +78,33 @@ class UsageTests(CommandLineTestCase):
             self.assert_refused(name, "a\x00", says=r"/a\x00' is not a znode path")
         self.assert_refused("create", "/", says="'/' always exists")
         self.assert_refused("delete", "//", says="'/' always exists")
+
+    def test_elsewhere(self) -> None:
+        """For the commands of other programs, the error names ours."""
+        self.assert_refused("deleteall", "/a", says="No such command 'deleteall'. Use 'delete --recursive'.")
+        self.assert_refused("getAcl", "/a", says="Use 'acl get'.")
+        self.assert_refused("put", "/a", "1", says="Use 'set, or create for a new node'.")
+
+    def test_waits(self) -> None:
+        self.assert_refused("wait", says="Missing argument 'PATH'")
+        self.assert_refused("wait", "/a", "--absent", "--value", "1", says="exclude each other")
+        for text in ("x", "-1", "3-2", "3++", ""):
+            self.assert_refused("wait", "/a", "--children", text, says=repr(text))
+        self.assert_refused("wait", "/a", "--timeout", "soon", says="'soon'")
+
+    def test_modes(self) -> None:
+        self.assert_refused("create", "/a", "--ephemeral", "--ttl", "1s", says="exclude each other")
+        self.assert_refused("create", "/a", "--container", "--sequential", says="exclude each other")
+        for text in ("soon", "0", "-1s", "nan", "99999d"):
+            self.assert_refused("create", "/a", "--ttl", text, says=repr(text))
+
+    def test_acls(self) -> None:
+        self.assert_refused("acl", says="Missing command")
+        self.assert_refused("acl", "get", says="acl get: Missing argument 'PATH...'")
+        self.assert_refused("acl", "set", "/a", says="'ACL'")
+        self.assert_refused("acl", "set", "/a", "world:anyone", says="'world:anyone' is neither")
+        self.assert_refused("acl", "set", "/a", "open", "-r", says="--yes")
+        self.assert_refused("acl", "set", "/a", "open", "-r", "-y", "--version", "1", says="exclude each other")
 
     def test_servers(self) -> None:
         self.assert_refused("get", "-s", "host:port", says="'port' is no port")
@@ -307,7 +337,7 @@ class CompletionTests(CommandLineTestCase):
     def test_words(self) -> None:
         self.assertEqual(self.complete("se"), ["services", "set"])
         self.assertEqual(self.complete("get", "--re"), ["--recursive"])
-        self.assertEqual(self.complete("get", "-o", ""), ["yaml", "json", "jsonl", "table", "dir"])
+        self.assertEqual(self.complete("get", "-o", ""), ["text", "yaml", "json", "jsonl", "table", "dir"])
 
     def test_script(self) -> None:
         """The completion script for a shell is printed."""
@@ -316,7 +346,3 @@ class CompletionTests(CommandLineTestCase):
         self.patch(sys, "stdout", io.TextIOWrapper(out))
         self.assertEqual(self.assertRaises(SystemExit, self.main).code, 0)
         self.assertIn(b"compdef _txmirror_completion txmirror", out.getvalue())
-
-    def test_paths(self) -> None:
-        """Paths are not completed: that would take a server, which may not be there."""
-        self.assertEqual(self.complete("get", "/"), [])

@@ -108,7 +108,7 @@ class DiffTests(TransferTestCase):
         """The other subtree may be in another ensemble; its path is the same by default."""
         servers = f"{self.world.connect_string}/copy"
         self.make("/other")
-        self.do("import", "/other/app", self.file, "--makepath")
+        self.do("import", "/other/app", self.file, "--parents")
         self.done("diff", "/app", "--other-servers", f"{self.world.connect_string}/other")
         self.set("/copy/db/port", b"1\n")
         lines = self.differ("/app", "/", "--other-servers", servers)

@@ -44,18 +44,18 @@ class OutageTests(CommandTestCase):
     def test_late_server(self) -> None:
         """Until then a server may come."""
         self.stop_server()
-        command = self.start("get", "/", "--timeout", "30")
+        command = self.start("get", "/", "-o", "dir", "--timeout", "30")
         self.world.pass_time(20.0)
         self.start_server()
         self.world.pass_time(9.99)
-        self.assertEqual((command.status, command.out, command.err), (0, "path: /\n", ""))
+        self.assertEqual((command.status, command.out, command.err), (0, "/\n", ""))
 
     def test_slow_answer(self) -> None:
         """An answer may take longer than that, as long as there is a connection."""
         self.world.server.delay_next("get", 4.0)
-        command = self.start("get", "/", "--timeout", "2")
+        command = self.start("get", "/", "-o", "dir", "--timeout", "2")
         self.world.pass_time(4.0)
-        self.assertEqual((command.status, command.out, command.err), (0, "path: /\n", ""))
+        self.assertEqual((command.status, command.out, command.err), (0, "/\n", ""))
 
     def test_lost_read(self) -> None:
         """A connection that goes before the answer came is a failure."""
@@ -101,7 +101,7 @@ class EndTests(CommandTestCase):
         """Ctrl-C ends the command and its session, without a message."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self.world.server.delay_next("get", 1.0)
-            command = self.start("get", "/")
+            command = self.start("get", "/", "-o", "dir")
             self.assertTrue(command.running)
             command.interrupt(number)
             self.world.pass_time(1.0)
@@ -116,14 +116,14 @@ class EndTests(CommandTestCase):
     def test_close_is_bounded(self) -> None:
         """A server that goes silent does not hold it up for long."""
         self.world.server.delay_next("close", 100.0)
-        command = self.start("get", "/")
+        command = self.start("get", "/", "-o", "dir")
         self.world.pass_time(2.0)
-        self.assertEqual((command.status, command.out), (0, "path: /\n"))
+        self.assertEqual((command.status, command.out), (0, "/\n"))
 
     def test_nobody_reads(self) -> None:
         """A pipe whose other end has closed ends it without a word."""
         self.world.server.delay_next("get", 1.0)
-        command = self.start("get", "/")
+        command = self.start("get", "/", "-o", "dir")
         command.break_output(BrokenPipeError())
         self.world.pass_time(1.0)
         self.assertEqual((command.status, command.err), (141, ""))
@@ -131,7 +131,7 @@ class EndTests(CommandTestCase):
     def test_disk_full(self) -> None:
         """An output that cannot be written is an error with the reason."""
         self.world.server.delay_next("get", 1.0)
-        command = self.start("get", "/")
+        command = self.start("get", "/", "-o", "dir")
         command.break_output(OSError(28, "No space left on device"))
         self.world.pass_time(1.0)
         line = "the output cannot be written: No space left on device"
@@ -158,5 +158,5 @@ class EndTests(CommandTestCase):
     def test_credentials_refused(self) -> None:
         """A server that refuses the credentials themselves is the reason that is given."""
         self.world.server.fail_next("get", AuthFailedException())
-        command = self.start("get", "/")
+        command = self.start("get", "/", "-o", "dir")
         self.assertEqual((command.status, command.err), (77, "txmirror: the server refused the credentials: '/'\n"))

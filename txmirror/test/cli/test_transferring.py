@@ -374,8 +374,8 @@ class ImportTests(TransferTestCase):
 
     def test_parent(self) -> None:
         message = self.refused(1, "import", "/x/y/z", self.file)
-        self.assertEqual(message, "the parent of '/x/y/z' does not exist: --makepath creates missing nodes above it")
-        self.do("import", "/x/y/z", self.file, "--makepath")
+        self.assertEqual(message, "the parent of '/x/y/z' does not exist: --parents creates missing nodes above it")
+        self.do("import", "/x/y/z", self.file, "--parents")
         self.assertEqual(self.tree("/x/y/z"), self.tree())
 
     def test_system_nodes(self) -> None:

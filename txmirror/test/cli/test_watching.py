@@ -56,7 +56,7 @@ class WatchTests(CommandTestCase):
 
     def test_json(self) -> None:
         """As JSON each line is an object."""
-        command = self.watch("/a", "-rd", "--output", "json")
+        command = self.watch("/a", "-rd", "--output", "jsonl")
         self.set("/a/b", b'{"foo":"bar"}')
         self.delete("/a/b")
         settled, changed, removed = map(json.loads, command.lines)
@@ -64,7 +64,7 @@ class WatchTests(CommandTestCase):
         self.assertEqual(removed, {"kind": "removed", "path": "/a/b"})
         self.assertEqual(changed["stat"].pop("version"), 1)
         del changed["stat"]
-        self.assertEqual(changed, {"kind": "changed", "path": "/a/b", "data": {"foo": "bar"}})
+        self.assertEqual(changed, {"kind": "changed", "path": "/a/b", "data": '{"foo":"bar"}'})
         self.end(command)
 
     def test_missing(self) -> None:
@@ -139,3 +139,155 @@ class WatchTests(CommandTestCase):
         command = self.start("watch", "/a", "-s", "10.0.0.9:1", "--timeout", "3")
         self.world.pass_time(3.0)
         self.assertEqual((command.status, command.out), (69, ""))
+
+
+class ExecTests(CommandTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.make("/a")
+        self.make("/a/b")
+
+    def watch(self, *arguments: str) -> Command:
+        command = self.start("watch", "/a", "--exec", "sh -c 'reload it'", *arguments)
+        self.assertTrue(command.running, command.err)
+        return command
+
+    def set(self, path: str, data: bytes) -> None:
+        self.world.result(self.other.set(path, data))
+
+    def runs(self) -> list[tuple[str, str]]:
+        """The kind and path of each run so far."""
+        return [
+            (each.environment[b"TXMIRROR_KIND"].decode(), each.environment[b"TXMIRROR_PATH"].decode())
+            for each in self.reactor.processes
+        ]
+
+    def end_run(self, status: int = 0) -> None:
+        self.reactor.processes[-1].end(status)
+        self.world.settle()
+
+    def end(self, command: Command) -> None:
+        command.interrupt()
+        self.assertEqual((command.status, command.out), (0, ""))
+        self.assertEqual(self.world.server.sessions, {self.other.session_id})
+
+    def test_change(self) -> None:
+        """At each change the program runs, with the change in its environment and the data in its standard input."""
+        command = self.watch()
+        self.assertEqual(self.reactor.processes, [])
+        self.set("/a", b"new")
+        self.assertEqual(self.process.arguments, [b"sh", b"-c", b"reload it"])
+        self.assertEqual((self.runs(), self.process.stdin), ([("changed", "/a")], b"new"))
+        self.assertEqual(self.process.environment[b"TXMIRROR_VERSION"], b"1")
+        self.end_run()
+        self.end(command)
+
+    def test_one_at_a_time(self) -> None:
+        """Changes during a run wait for its end; those of one node are joined into the last."""
+        command = self.watch("-r")
+        self.set("/a/b", b"1")
+        self.set("/a/b", b"2")
+        self.make("/a/c")
+        self.set("/a/b", b"3")
+        self.assertEqual(self.runs(), [("changed", "/a/b")])
+        self.assertEqual(self.process.stdin, b"1")
+        self.end_run()
+        self.assertEqual(self.runs()[1:], [("added", "/a/c")])
+        self.end_run()
+        self.assertEqual((self.runs()[2:], self.reactor.processes[2].stdin), ([("changed", "/a/b")], b"3"))
+        self.end_run()
+        self.world.result(self.other.delete("/a/c"))
+        self.assertEqual(self.runs()[3:], [("removed", "/a/c")])
+        self.end_run()
+        self.end(command)
+
+    def test_settle(self) -> None:
+        """With ``--settle`` it runs once for all changes, as lines of JSON, when there was none for so long."""
+        command = self.watch("-r", "-d", "--settle", "2")
+        for number in range(3):
+            self.set("/a/b", str(number).encode())
+            self.world.pass_time(1.5)
+        self.make("/a/c")
+        self.assertEqual(self.reactor.processes, [])
+        self.world.pass_time(2.1)
+        self.assertEqual(self.process.environment[b"TXMIRROR_CHANGES"], b"2")
+        assert self.process.stdin is not None
+        changes = [json.loads(line) for line in self.process.stdin.splitlines()]
+        found = [(each["kind"], each["path"], each["data"]) for each in changes]
+        self.assertEqual(found, [("changed", "/a/b", "2"), ("added", "/a/c", "")])
+        self.end_run()
+        self.world.pass_time(60.0)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.end(command)
+
+    def test_restless(self) -> None:
+        """Changes without a pause do not put a run off for ever."""
+        command = self.watch("--settle", "2")
+        for number in range(16):
+            self.set("/a", str(number).encode())
+            self.world.pass_time(1.3)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.end_run()
+        self.end(command)
+
+    def test_settle_during_a_run(self) -> None:
+        """Changes that settle during a run are for the next run."""
+        command = self.watch("--settle", "1")
+        self.set("/a", b"1")
+        self.world.pass_time(1.1)
+        self.set("/a", b"2")
+        self.world.pass_time(5.0)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.end_run()
+        self.assertEqual(len(self.reactor.processes), 2)
+        self.end_run()
+        self.end(command)
+
+    def test_initial(self) -> None:
+        command = self.watch("--initial")
+        self.assertEqual(self.runs(), [("settled", "/a")])
+        self.end_run()
+        self.set("/a", b"1")
+        self.assertEqual(self.runs()[1:], [("changed", "/a")])
+        self.end_run()
+        self.end(command)
+
+    def test_failure(self) -> None:
+        """A run that fails is reported, and ends nothing."""
+        command = self.watch()
+        self.set("/a", b"1")
+        self.end_run(3)
+        self.assertEqual(command.err, "txmirror: sh has failed, with status 3\n")
+        self.set("/a", b"2")
+        self.assertEqual(len(self.reactor.processes), 2)
+        self.end_run()
+        self.end(command)
+
+    def test_interrupted_run(self) -> None:
+        """A signal goes to the program, and the command ends after it."""
+        command = self.watch()
+        self.set("/a", b"1")
+        command.interrupt(15)
+        self.assertEqual((self.process.signals, command.running), (["TERM"], True))
+        self.end_run(143)
+        self.assertEqual((command.status, command.err), (0, ""))
+
+    def test_cannot_run(self) -> None:
+        command = self.watch()
+        self.reactor.refuses = OSError(13, "Permission denied")
+        self.set("/a", b"1")
+        self.assertEqual(command.status, 126)
+        self.assertIn("cannot be run: Permission denied", command.err)
+
+    def test_outage(self) -> None:
+        """After an outage it runs for the nodes that have changed meanwhile."""
+        command = self.watch("-r", "-q")
+        self.stop_server()
+        self.world.pass_time(5.0)
+        self.start_server()
+        self.world.pass_time(6.0)
+        self.assertEqual(self.reactor.processes, [])
+        self.set("/a/b", b"1")
+        self.assertEqual(self.runs(), [("changed", "/a/b")])
+        self.end_run()
+        self.end(command)

@@ -11,7 +11,7 @@ import attrs
 
 from txmirror import paths
 from txmirror.errors import PathError
-from txmirror.printable import session_name
+from txmirror.printable import stat_fields
 from txmirror.types import ACL, Permission, ZnodeStat
 from txmirror.web.calls import InvalidRequest
 
@@ -59,7 +59,7 @@ def describe_node(view: NodeView) -> dict[str, Any]:
         "path": view.path,
         "data": _describe_data(view.data[:MOST_DATA], cut=len(view.data) > MOST_DATA),
         "truncated": len(view.data) > MOST_DATA,
-        "stat": _describe_stat(view.stat),
+        "stat": stat_fields(view.stat),
         "acl": None if view.acl is None else [_describe_acl(each) for each in view.acl],
         "children": children,
         "children_truncated": len(children) < max(len(view.children), view.stat.numChildren if not children else 0),
@@ -81,12 +81,6 @@ def _describe_data(data: bytes, *, cut: bool) -> dict[str, str]:
 
 def _encode(data: bytes) -> dict[str, str]:
     return {"base64": base64.b64encode(data).decode()}
-
-
-def _describe_stat(stat: ZnodeStat) -> dict[str, Any]:
-    ids = {name: f"{getattr(stat, name):#x}" for name in ("czxid", "mzxid", "pzxid")}
-    owner = session_name(stat.ephemeralOwner) if stat.ephemeralOwner else None
-    return {**stat._asdict(), **ids, "ctime": stat.ctime / 1000, "mtime": stat.mtime / 1000, "ephemeralOwner": owner}
 
 
 def _describe_acl(acl: ACL) -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""Completion in shells: paths of nodes and names of profiles, and the scripts for bash, zsh and fish."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import redirect_stderr
+
+import attrs
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ShellComplete,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
+from twisted.internet.defer import Deferred
+
+from txmirror.cli.invocation import Invocation
+from txmirror.cli.run import Outcome, Run
+from txmirror.errors import ZooKeeperException
+
+_VARIABLE = "_TXMIRROR_COMPLETE"
+#: bash splits words at colons, which paths have, and replaces only the part after the last one.
+_BASH = """\
+%(complete_func)s() {
+    local line=${COMP_LINE:0:COMP_POINT} word prefix='' kind value
+    word=${line##*[[:space:]]}
+    if [[ $word =~ ^(.*[:=]) ]]; then prefix=${BASH_REMATCH[1]}; fi
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case $kind in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) printf -v value %%q "$value"; COMPREPLY+=("${value#"$prefix"}") ;;
+        esac
+    done < <(COMP_WORDS=$line %(complete_var)s=bash_complete "$1" 2>/dev/null)
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+#: The longest time that the completion of a path may take, in seconds, once the program has started.
+_LIMIT = 1.0
+_CLOSE_LIMIT = 0.2
+#: The most paths to suggest.
+_MOST = 1000
+
+
+def complete_path(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the paths of nodes that begin with a text. It is silent on failure, and takes at most a second or so."""
+    invocation = ctx.find_object(Invocation)
+    if invocation is None or not (incomplete == "" or incomplete.startswith("/")):
+        return []
+    found: list[str] = []
+
+    def work(run: Run) -> Deferred[Outcome]:
+        return Deferred.fromCoroutine(_find(run, incomplete or "/", found)).addTimeout(
+            _LIMIT, run.reactor, lambda _, __: Outcome()
+        )
+
+    # Messages would stand in the middle of the user's command line.
+    with redirect_stderr(io.StringIO()):
+        try:
+            settings = invocation.settings()
+        except click.UsageError:
+            return []
+        settings = attrs.evolve(settings, timeout=_LIMIT, close_timeout=_CLOSE_LIMIT, quiet=True, verbose=0)
+        invocation.launch(settings, work)
+    return [CompletionItem(path) for path in found]
+
+
+class Bash(BashComplete):
+    """Completion in bash of words with colons."""
+
+    source_template = _BASH
+
+    def source(self) -> str:
+        """Return the script. It does not look for bash, which may run on another machine."""
+        return ShellComplete.source(self)
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the incomplete one, and that."""
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)
+        # The command may have variables before it.
+        while words and "=" in words[0]:
+            del words[0]
+        incomplete = "" if line[-1:].isspace() or len(words) < 2 else words.pop()
+        return words[1:], incomplete
+
+
+add_completion_class(Bash)
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> int:
+    """Print the script that completes commands, options, profiles and paths of nodes in a shell.
+
+    \b
+    bash:  eval "$(txmirror completion bash)"
+    zsh:   eval "$(txmirror completion zsh)"
+    fish:  txmirror completion fish | source
+    """  # noqa: D301 - click wants the character
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(ctx.find_root().command, {}, "txmirror", _VARIABLE).source())
+    return 0
+
+
+def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of profiles that begin with a text. It is silent on failure."""
+    from txmirror.cli.profiles import profile_names, profiles_file  # noqa: PLC0415 - it takes long
+
+    try:
+        names = profile_names(profiles_file(os.environ))
+    except ValueError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+async def _find(run: Run, text: str, found: list[str]) -> Outcome:
+    """Add the paths that begin with a text."""
+    parent, _, prefix = text.rpartition("/")
+    try:
+        names = await run.client.get_children(parent or "/")
+    except (ZooKeeperException, ValueError):
+        return Outcome()
+    matching = sorted(name for name in names if name.startswith(prefix))[:_MOST]
+    found += [f"{parent}/{name}" for name in matching]
+    if len(matching) == 1:
+        # The shell adds a space after the only match, unless there may be more of the path.
+        stat = await run.client.exists(found[0])
+        if stat is not None and stat.numChildren:
+            found.append(f"{found[0]}/")
+    return Outcome()
