@@ -22,8 +22,11 @@ from history_workloads import (
     CANARY,
     COUNTER,
     EPHEMERALS,
+    GATE,
     LOCK,
     PAIR,
+    PASSED,
+    PROCESSES,
     QUEUE,
     REGISTERS,
     ROOT,
@@ -48,14 +51,14 @@ from txmirror.testing import FaultProxy
 
 HERE = Path(__file__).parent
 COMMON = ["registers", "nodes", "sequence", "watches", "counter", "locks", "ephemerals"]
+SHARED = ["gate", "party", "shares"]
 #: The clients, with the workloads for which each has the means.
 PEERS = {
-    "txmirror": [*COMMON, "queue", "locking-queue", "barrier", "transactions", "services"],
-    "kazoo": [*COMMON, "queue", "locking-queue", "barrier", "transactions", "services"],
+    "txmirror": [*COMMON, "queue", "locking-queue", "barrier", "transactions", "services", *SHARED, "value"],
+    "kazoo": [*COMMON, "queue", "locking-queue", "barrier", "transactions", "services", *SHARED],
     "aiozk": [*COMMON, "barrier", "transactions"],
     "txzookeeper": COMMON,
 }
-PROCESSES = 3
 #: How long operations may take that have begun before the end of a run, after all faults were healed, in seconds.
 GRACE = 40.0
 
@@ -121,10 +124,10 @@ async def prepare(reactor: Any, servers: str, log: Log) -> ZooKeeperClient:
     client = ZooKeeperClient(servers, session_timeout=10, reactor=reactor)
     await client.connect()
     run = Run(Adapter(reactor, client), log, "", time.monotonic() + 60)
-    for path in (ROOT, LOCK, QUEUE, BARRIER, EPHEMERALS, SERVICES, CANARY):
+    for path in (ROOT, LOCK, QUEUE, BARRIER, GATE, EPHEMERALS, SERVICES, CANARY):
         await client.create(path)
     await client.create(COUNTER, b"0")
-    for path in (*REGISTERS, *WATCHED, *PAIR, SEQUENCE):
+    for path in (*REGISTERS, *WATCHED, *PAIR, SEQUENCE, PASSED):
         await run.create(path)
     return client
 
@@ -159,8 +162,11 @@ async def record(reactor: Any, peer: str, options: argparse.Namespace, ensemble:
         observed = [observer.observe_ensemble(until)]
         if "services" in workloads:
             observed.append(observer.observe_services(until))
+        if "party" in workloads:
+            observed.append(observer.observe_party(until))
         observing = gatherResults(map(Deferred.fromCoroutine, observed))
         await nemesis.execute(plans, begin, until)
+        await observer.open_gates()
         while not clients.ended() and time.monotonic() < until + GRACE:
             await deferLater(reactor, 0.2)
         clients.kill()

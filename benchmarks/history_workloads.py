@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -19,7 +20,10 @@ from txmirror.testing.history import (
     Absent,
     Add,
     Answer,
+    Block,
     Call,
+    Change,
+    Changed,
     Check,
     Children,
     Create,
@@ -27,10 +31,16 @@ from txmirror.testing.history import (
     Delete,
     Exists,
     Get,
+    Hold,
+    Join,
+    Leave,
+    Look,
+    Members,
     Names,
     Number,
     Operation,
     Outcome,
+    Pass,
     Put,
     Refusal,
     Refused,
@@ -39,6 +49,8 @@ from txmirror.testing.history import (
     Take,
     Taken,
     Transaction,
+    Unblock,
+    Value,
 )
 from txmirror.testing.history.calls import Part
 
@@ -48,6 +60,10 @@ NODES = (f"{ROOT}/node-0", f"{ROOT}/node-1")
 WATCHED = (f"{ROOT}/watched-0", f"{ROOT}/watched-1")
 SEQUENCE, COUNTER, LOCK, QUEUE = f"{ROOT}/sequence", f"{ROOT}/counter", f"{ROOT}/lock", f"{ROOT}/queue"
 BARRIER, LOCKING_QUEUE = f"{ROOT}/barrier", f"{ROOT}/locking-queue"
+#: Barriers, each with a node of its own above it, and the node that processes write when they have passed.
+GATE, PASSED = f"{ROOT}/gate", f"{ROOT}/passed"
+PARTY, VALUE, SHARES = f"{ROOT}/party", f"{ROOT}/value", f"{ROOT}/shares"
+ITEMS = tuple(f"item-{number}" for number in range(6))
 EPHEMERALS, SERVICES = f"{ROOT}/ephemerals", f"{ROOT}/services"
 #: A node that only the harness writes. Its version shows whether the ensemble has lost writes.
 CANARY = f"{ROOT}/canary"
@@ -55,16 +71,22 @@ CANARY = f"{ROOT}/canary"
 PAIR, MARK = (f"{ROOT}/pair-0", f"{ROOT}/pair-1"), f"{ROOT}/mark"
 #: Seconds for which services stay registered after all faults were healed. A killed process's session lives for 10 s after an election.
 SETTLE = 20.0
-#: The processes that take part in a double barrier, and the seconds for one round.
-PARTIES, ROUND = 3, 8.0
+#: The processes of a client, all of which take part in a double barrier, and the seconds for one round.
+PROCESSES, ROUND = 3, 8.0
 #: The file with the last moment of a run.
 UNTIL = "until"
-#: How often a lock is released, if that fails.
+#: How often a lock is released, a barrier removed or a party left, if that fails.
 RELEASES = 10
+#: Seconds for which a barrier is there.
+BLOCKED = 3.0
 
 
 class NothingTakenError(Exception):
     """No item was there that nobody else holds, or it was not consumed."""
+
+
+class OtherValueError(Exception):
+    """A shared value was not the expected one."""
 
 
 class Lock(Protocol):
@@ -91,6 +113,19 @@ class Barrier(Protocol):
 
     async def leave(self) -> bool:
         """Leave it. Return False if that has failed."""
+
+
+class Sharing(Protocol):
+    """A member of a group that shares items."""
+
+    def held(self) -> dict[str, int | None]:
+        """Return the items that the program may rely on, by the client's own documentation, each with its fencing token if it has one."""
+
+    async def step(self) -> None:
+        """Do what the client's documentation asks of a program again and again."""
+
+    async def stop(self) -> None:
+        """Give all up, and be no member any more."""
 
 
 # Each method of an adapter is one call of the client.
@@ -135,6 +170,39 @@ class Adapter(Protocol):
 
     def barrier(self, path: str, parties: int) -> Barrier:
         """Return a double barrier. Only clients with ``barrier`` among their workloads have it."""
+
+    async def block(self, path: str) -> None:
+        """Put a barrier in place. Only clients with ``gate`` among their workloads have it."""
+
+    async def unblock(self, path: str) -> None:
+        """Remove it."""
+
+    async def pass_barrier(self, path: str) -> None:
+        """Wait until it is gone."""
+
+    async def join(self, path: str, name: str) -> None:
+        """Join a party. Only clients with ``party`` among their workloads have it."""
+
+    async def leave(self, path: str) -> None:
+        """Leave it."""
+
+    async def members(self, path: str) -> list[str]:
+        """Return the names of its members."""
+
+    def sharing(self, path: str, items: Sequence[str], name: str) -> Sharing:
+        """Begin to share items. Only clients with ``shares`` among their workloads have it."""
+
+    async def update(self, path: str, value: str) -> str:
+        """Replace a shared value, and return the former one. Only clients with ``value`` among their workloads have it."""
+
+    async def try_set(self, path: str, value: str, expected: str) -> None:
+        """Replace it, if it is the expected one.
+
+        :raises OtherValueError: it is another one.
+        """
+
+    async def look(self, path: str) -> str:
+        """Read it."""
 
     async def put(self, path: str, item: str) -> None:
         """Put an item on a queue. Only clients with ``queue`` among their workloads have it."""
@@ -195,8 +263,12 @@ class Run:
             answer, zxid = await work()
             outcome = Outcome.APPLIED
         except Exception as error:
-            nothing = isinstance(error, NothingTakenError)
-            outcome, refusal = (Outcome.NOT_APPLIED, None) if nothing else self.adapter.outcome(error)
+            if isinstance(error, NothingTakenError):
+                outcome, refusal = Outcome.NOT_APPLIED, None
+            elif isinstance(error, OtherValueError):
+                outcome, refusal = Outcome.NOT_APPLIED, Refusal.OTHER_VALUE
+            else:
+                outcome, refusal = self.adapter.outcome(error)
             self.log.note("error", operation=operation.number, error=f"{type(error).__name__}: {error}")
             if refusal is not None:
                 answer = Refused(refusal)
@@ -258,6 +330,23 @@ class Run:
 
         _, answer = await self.do(Children(path), work)
         return answer.names if isinstance(answer, Names) else frozenset()
+
+    async def call(self, call: Call, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do a call that has no answer. Return whether it was done."""
+
+        async def working() -> tuple[Answer | None, int | None]:
+            await work()
+            return None, None
+
+        ended, _ = await self.do(call, working)
+        return ended.outcome is Outcome.APPLIED
+
+    async def insist(self, call: Call, work: Callable[[], Awaitable[None]]) -> None:
+        """Do a call again until it was done, but not for ever."""
+        for _ in range(RELEASES):
+            if await self.call(call, work):
+                return
+            await self.adapter.pause(1)
 
     async def transact(self, *parts: Part) -> None:
         """Do several writes or none."""
@@ -455,7 +544,7 @@ async def barrier(run: Run) -> None:
         def note(event: str, number: int = number) -> None:
             run.log.note("barrier", event=event, round=number, session=run.adapter.session())
 
-        double = run.adapter.barrier(f"{BARRIER}/{number}", PARTIES)
+        double = run.adapter.barrier(f"{BARRIER}/{number}", PROCESSES)
         note("enter")
         entered = await double.enter()
         note("entered" if entered else "not entered")
@@ -464,6 +553,120 @@ async def barrier(run: Run) -> None:
             note("leave")
             left = await double.leave()
             note("left" if left else "not left")
+
+
+async def gate(run: Run) -> None:
+    """Wait at a barrier that one of the processes puts in place and removes, each time at a new path, and write when it is passed."""
+    process = int(run.log.client.partition(".")[0].rpartition("-")[2])
+    adapter = run.adapter
+    while run.goes_on:
+        number = int(time.monotonic() // ROUND) + 1
+        await adapter.pause(number * ROUND - time.monotonic())
+        if not run.goes_on:
+            return
+        path, last = f"{GATE}/{number}/barrier", f"{GATE}/{number - 1}/barrier"
+        if process == number % PROCESSES + 1:
+            # The process that had to do that may be dead.
+            await run.insist(Unblock(last), partial(adapter.unblock, last))
+            await run.call(Block(path), partial(adapter.block, path))
+            await adapter.pause(BLOCKED)
+            await run.insist(Unblock(path), partial(adapter.unblock, path))
+        else:
+            await adapter.pause(1.0)
+            if await run.call(Pass(path), partial(adapter.pass_barrier, path)):
+                await run.set(PASSED)
+
+
+async def party(run: Run) -> None:
+    """Join and leave a party, and list its members. Be one at the end, until some time after the end of the run."""
+    random = run.random("party")
+    name, joined = run.log.client, False
+    join, leave = partial(run.adapter.join, PARTY, name), partial(run.adapter.leave, PARTY)
+
+    async def listing() -> tuple[Answer | None, int | None]:
+        return Names(frozenset(await run.adapter.members(PARTY))), None
+
+    while run.goes_on:
+        kind = random.random()
+        if kind < (0.05 if joined else 0.3):
+            if not joined and await run.call(Join(PARTY, name), join):
+                joined = True
+            else:
+                await run.insist(Leave(PARTY, name), leave)
+                joined = False
+        else:
+            await run.do(Members(PARTY), listing)
+            # It shows that the session lives.
+            await run.get(REGISTERS[0])
+        await run.adapter.pause(random.uniform(0.1, 0.4))
+    if not joined:
+        await run.insist(Join(PARTY, name), join)
+    run.log.note("stays")
+    await run.adapter.pause(run.until + SETTLE - time.monotonic())
+
+
+async def shares(run: Run) -> None:
+    """Share items, and note the moments at which the program relies on each. Stop now and then, and share at the end."""
+    random = run.random("shares")
+    sharing: Sharing | None = None
+    holds: dict[str, tuple[Hold, int]] = {}
+    end = run.until + SETTLE - 1
+    while time.monotonic() < end:
+        before = time.monotonic_ns()
+        held = {} if sharing is None else sharing.held()
+        begin = time.monotonic_ns()
+        for item, (hold, last) in list(holds.items()):
+            if item in held and held[item] == hold.token:
+                holds[item] = hold, before
+            else:
+                del holds[item]
+                run.log.left(hold, last)
+        for item in held.keys() - holds.keys():
+            holds[item] = run.log.acquired(f"{SHARES}/{item}", begin, held[item]), begin
+        if sharing is None:
+            sharing = run.adapter.sharing(SHARES, ITEMS, run.log.client)
+        elif run.goes_on and random.random() < 0.003:
+            for hold, last in holds.values():
+                run.log.left(hold, last)
+            holds.clear()
+            await sharing.stop()
+            sharing = None
+        else:
+            await sharing.step()
+        await run.adapter.pause(0.05)
+    run.log.note("shares", items=sorted(holds))
+    await run.adapter.pause(run.until + SETTLE - time.monotonic())
+    if sharing is not None:
+        for hold, last in holds.values():
+            run.log.left(hold, last)
+        await sharing.stop()
+
+
+async def value(run: Run) -> None:
+    """Replace a shared value, with and without an expected one, and read it."""
+    random = run.random("value")
+    seen = ""
+
+    async def update(new: str) -> tuple[Answer | None, int | None]:
+        return Changed(await run.adapter.update(VALUE, new)), None
+
+    async def try_set(new: str, expected: str) -> tuple[Answer | None, int | None]:
+        await run.adapter.try_set(VALUE, new, expected)
+        return None, None
+
+    async def look() -> tuple[Answer | None, int | None]:
+        return Value(await run.adapter.look(VALUE)), None
+
+    while run.goes_on:
+        kind, new = random.random(), run.data()
+        if kind < 0.4:
+            await run.do(Change(VALUE, new), partial(update, new))
+        elif kind < 0.7:
+            await run.do(Change(VALUE, new, seen), partial(try_set, new, seen))
+        _, answer = await run.do(Look(VALUE), look)
+        if isinstance(answer, Value):
+            seen = answer.value
+        await run.adapter.pause(random.uniform(0.05, 0.3))
 
 
 async def ephemerals(run: Run) -> None:
@@ -525,6 +728,10 @@ WORKLOADS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
     "queue": queue,
     "locking-queue": locking_queue,
     "barrier": barrier,
+    "gate": gate,
+    "party": party,
+    "shares": shares,
+    "value": value,
     "ephemerals": ephemerals,
     "transactions": transactions,
     "services": services,

@@ -14,10 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from history_workloads import PARTIES
+from history_workloads import ITEMS, LOCK, PASSED, PROCESSES
 from recording import read_all
 
-from txmirror.testing.history import Children, Create, Exists, Get, History, Hold, Operation, Outcome, Shown
+from txmirror.testing.history import (
+    Block,
+    Children,
+    Create,
+    Exists,
+    Get,
+    History,
+    Hold,
+    Operation,
+    Outcome,
+    Pass,
+    Set,
+    Shown,
+)
 from txmirror.testing.history.findings import Rule, name_of
 from txmirror.testing.history.judging import judge
 
@@ -72,6 +85,9 @@ def main(folder: Path) -> int:
         found["BARRIER"] += _barriers(notes, survivors)
         found["NOT ENDED"] += _not_ended(history, survivors)
         found["SERVICE"] += _services(notes, survivors)
+        found["BARRIER"] += _gates(history, notes)
+        found["PARTY AT THE END"] += _party(notes, survivors)
+        found["SHARES AT THE END"] += _shares(notes, survivors)
     for rule, lines in sorted(found.items()):
         if lines:
             print(f"  {rule}: {len(lines)}")
@@ -134,11 +150,12 @@ def _gap(history: History, others: Iterable[int] = ()) -> float:
 
     :param others: moments from which on the time counts anew.
     """
-    moments = sorted([*(each.begin for each in history.holds), *others])
+    begins = [each.begin for each in history.holds if each.path == LOCK]
+    if not begins:
+        return 0
+    moments = sorted([*begins, *others])
     moments.append(max(each.begin for each in history.operations))
-    return (
-        max((after - before for before, after in itertools.pairwise(moments)), default=0) / 1e9 if history.holds else 0
-    )
+    return max((after - before for before, after in itertools.pairwise(moments)), default=0) / 1e9
 
 
 def _recoveries(history: History) -> Iterator[int]:
@@ -234,7 +251,7 @@ def _barriers(notes: list[dict[str, Any]], survivors: set[str]) -> Iterator[str]
         for client in clients:
             entered, left = moments.get((client, "entered")), moments.get((client, "left"))
             came = [each for each in clients if moments[each, "enter"] < (entered or 0)]
-            if entered is not None and len(came) < PARTIES:
+            if entered is not None and len(came) < PROCESSES:
                 yield f"round {number}: {client} has entered when only {len(came)} had come"
             for other in clients if left is not None else []:
                 inside = (other, "entered") in moments and moments.get((other, "leave"), 0) > left
@@ -243,13 +260,53 @@ def _barriers(notes: list[dict[str, Any]], survivors: set[str]) -> Iterator[str]
         yield from _stuck(number, [each for each in clients if each in survivors], moments)
 
 
+def _gates(history: History, notes: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the barriers that were passed before they were removed: a write after that has a lower zxid than the removal."""
+    removed: dict[str, int] = {}
+    for note in notes:
+        if note["note"] == "gates":
+            removed = note["removed"]
+    blocks = {
+        each.call.path: each.end
+        for each in history.operations
+        if isinstance(each.call, Block) and each.outcome is Outcome.APPLIED and each.end is not None
+    }
+    passed: dict[str, Operation] = {}
+    for each in history.operations:
+        if isinstance(each.call, Pass):
+            passed[each.client] = each
+        elif isinstance(each.call, Set) and each.call.path == PASSED and each.client in passed:
+            passing = passed.pop(each.client)
+            path = passing.call.path if isinstance(passing.call, Pass) else ""
+            late = path in blocks and blocks[path] < passing.begin
+            if late and each.zxid is not None and each.zxid < removed.get(path, 0):
+                yield f"{name_of(passing)} has passed, and the barrier was removed at {removed[path]:#x}, after {each.zxid:#x}"
+
+
+def _party(notes: list[dict[str, Any]], survivors: set[str]) -> Iterator[str]:
+    """Yield the members that are not in the party at the end, and those that are and should not."""
+    expected = sorted({note["client"] for note in notes if note["note"] == "stays"} & survivors)
+    for note in notes:
+        if note["note"] == "party at the end" and sorted(note["present"]) != expected:
+            yield f"the members at the end are {sorted(note['present'])}, not {expected}"
+
+
+def _shares(notes: list[dict[str, Any]], survivors: set[str]) -> Iterator[str]:
+    """Yield the items that nobody has at the end, or several have."""
+    ends = {note["client"]: note["items"] for note in notes if note["note"] == "shares"}
+    if ends:
+        items = sorted(item for client in sorted(ends.keys() & survivors) for item in ends[client])
+        if items != sorted(ITEMS):
+            yield f"the items at the end are {ends}, of {', '.join(ITEMS)}"
+
+
 def _stuck(number: int, clients: list[str], moments: dict[tuple[str, str], int]) -> Iterator[str]:
     entering = [each for each in clients if (each, "entered") not in moments and (each, "not entered") not in moments]
     inside = [each for each in clients if (each, "entered") in moments]
     leaving = [each for each in inside if (each, "left") not in moments and (each, "not left") not in moments]
     if entering and inside:
         yield f"round {number}: {', '.join(entering)} never entered, and {', '.join(inside)} did"
-    elif len(entering) >= PARTIES:
+    elif len(entering) >= PROCESSES:
         yield f"round {number}: all have come, and nobody entered"
     if leaving and all((each, "leave") in moments for each in inside):
         yield f"round {number}: {', '.join(leaving)} never left, and all began to"

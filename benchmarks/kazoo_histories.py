@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,8 @@ from kazoo import exceptions
 from kazoo.client import KazooClient, KazooState
 from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
 from kazoo.recipe.barrier import DoubleBarrier
+from kazoo.recipe.partitioner import SetPartitioner
+from kazoo.recipe.party import Party
 from kazoo.retry import KazooRetry
 from recording import Log
 
@@ -45,6 +47,7 @@ class Adapter:
         self.troubles = 0
         self._sessions: dict[int, int] = {}
         self._locking_queue = client.LockingQueue(LOCKING_QUEUE)
+        self._party: Party | None = None
         # It is set by the connection's thread, and nothing that is recorded waits for it.
         client.add_listener(self._state_changed)
 
@@ -116,6 +119,44 @@ class Adapter:
 
         self.client.add_listener(changed)
         self._retry(self._place, path, text)
+
+    async def block(self, path: str) -> None:
+        self.client.Barrier(path).create()
+
+    async def unblock(self, path: str) -> None:
+        self.client.Barrier(path).remove()
+
+    async def pass_barrier(self, path: str) -> None:
+        self.client.Barrier(path).wait()
+
+    async def join(self, path: str, name: str) -> None:
+        """Join, and again after the state LOST, as its documentation of the states recommends for ephemeral nodes."""
+        if self._party is not None:
+            self._party.join()
+            return
+        self._party = joined = self.client.Party(path, name)
+        lost = False
+
+        def changed(state: str) -> None:
+            nonlocal lost
+            lost = lost or state == KazooState.LOST
+            if lost and state == KazooState.CONNECTED:
+                lost = False
+                if joined.participating:
+                    self.client.handler.spawn(self._retry, joined.join)
+
+        self.client.add_listener(changed)
+        joined.join()
+
+    async def leave(self, path: str) -> None:
+        if self._party is not None:
+            self._party.leave()
+
+    async def members(self, path: str) -> list[str]:
+        return list(self.client.Party(path))
+
+    def sharing(self, path: str, items: Sequence[str], name: str) -> KazooSharing:
+        return KazooSharing(self.client, path, items, name)
 
     def _retry(self, function: Callable[..., None], *arguments: Any) -> None:
         KazooRetry(max_tries=-1, ignore_expire=True, max_delay=5.0)(function, *arguments)
@@ -202,6 +243,46 @@ class KazooBarrier:
     async def leave(self) -> bool:
         self._barrier.leave()
         return True
+
+
+class KazooSharing:
+    """A loop over the states of its partitioner, as its documentation shows it. A failed one is replaced by another."""
+
+    def __init__(self, client: KazooClient, path: str, items: Sequence[str], name: str) -> None:
+        self._arguments = client, path, tuple(items)
+        self._name = name
+        self._partitioner: SetPartitioner | None = None
+
+    def held(self) -> dict[str, int | None]:
+        partitioner = self._partitioner
+        if partitioner is None or not partitioner.acquired:
+            return {}
+        items = list(partitioner)
+        return dict.fromkeys(items) if partitioner.acquired else {}
+
+    async def step(self) -> None:
+        try:
+            if self._partitioner is None:
+                # By default, it waits until the members have not changed for 30 s, which hardly happens here.
+                client, path, items = self._arguments
+                self._partitioner = SetPartitioner(client, path, items, identifier=self._name, time_boundary=2)
+            elif self._partitioner.failed:
+                self._partitioner = None
+            elif self._partitioner.release:
+                self._partitioner.release_set()
+            elif self._partitioner.allocating:
+                self._partitioner.wait_for_acquire(1)
+        except exceptions.KazooException:
+            self._finish()
+
+    async def stop(self) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._partitioner is not None:
+            with suppress(exceptions.KazooException):
+                self._partitioner.finish()
+            self._partitioner = None
 
 
 def block(workload: Coroutine[Any, Any, None]) -> None:

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
-from history_workloads import CANARY, EPHEMERALS, SERVICES, SETTLE
+from history_workloads import CANARY, EPHEMERALS, GATE, PARTY, SERVICES, SETTLE
 from recording import Log
 from twisted.internet.task import deferLater
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import ZooKeeperException
+from txmirror.errors import NoNodeException, ZooKeeperException
+from txmirror.testing.history import Outcome, Unblock
 
 #: Seconds between two looks.
 PAUSE = 0.2
@@ -77,6 +79,41 @@ class Observer:
             if not isinstance(node, ZooKeeperException):
                 present[name] = str(json.loads(node[0])["client"])
         return present
+
+    async def observe_party(self, until: float) -> None:
+        """Note the members of the party at the end. The clients stay members for some time after the faults.
+
+        :param until: the moment of ``time.monotonic`` at which the faults end.
+        """
+        await deferLater(self._reactor, until + SETTLE - 1 - time.monotonic())
+        try:
+            await self._client.sync(PARTY)
+            names = await self._client.get_children(PARTY)
+            nodes = await self._client.get_many([f"{PARTY}/{name}" for name in names])
+        except ZooKeeperException as error:
+            self._log.note("error", error=str(error))
+        else:
+            found = [node[0].decode() for node in nodes if not isinstance(node, ZooKeeperException)]
+            self._log.note("party at the end", present=found)
+
+    async def open_gates(self) -> None:
+        """Remove all barriers that are left, and note the transactions that have removed each."""
+        try:
+            names = await self._client.get_children(GATE)
+            removed = {}
+            for name in names:
+                path = f"{GATE}/{name}/barrier"
+                operation = self._log.begin(0, Unblock(path))
+                with suppress(NoNodeException):
+                    await self._client.delete(path)
+                self._log.end(operation, Outcome.APPLIED)
+                stat = await self._client.exists(f"{GATE}/{name}")
+                if stat is not None:
+                    removed[path] = stat.pzxid
+        except ZooKeeperException as error:
+            self._log.note("error", error=str(error))
+        else:
+            self._log.note("gates", removed=removed)
 
     async def observe_the_end(self) -> None:
         """Note the ephemeral nodes that are left some time after all clients have ended."""

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from history_workloads import COUNTER, LOCKING_QUEUE, QUEUE, WORKLOADS, NothingTakenError, Run, arguments
+from history_workloads import (
+    COUNTER,
+    LOCKING_QUEUE,
+    QUEUE,
+    VALUE,
+    WORKLOADS,
+    NothingTakenError,
+    OtherValueError,
+    Run,
+    arguments,
+)
 from recording import Log
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
@@ -21,7 +31,18 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Mirror
-from txmirror.recipes import Counter, DoubleBarrier, Lock, LockingQueue, Queue
+from txmirror.recipes import (
+    Barrier,
+    Counter,
+    DoubleBarrier,
+    Lock,
+    LockingQueue,
+    Partitioner,
+    Party,
+    Queue,
+    Share,
+    SharedValue,
+)
 from txmirror.registry import ServiceRegistry
 from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
 from txmirror.testing.history.calls import Part
@@ -52,7 +73,9 @@ class Adapter:
         self._counter = Counter(client, COUNTER)
         self._queue = Queue(client, QUEUE)
         self._locking_queue = LockingQueue(client, LOCKING_QUEUE)
+        self._value = SharedValue(client, VALUE)
         self._registry: ServiceRegistry | None = None
+        self._party: Party | None = None
 
     def session(self) -> int:
         return self._client.session.session_number
@@ -130,6 +153,47 @@ class Adapter:
         await entry.consume()
         return entry.data.decode()
 
+    async def block(self, path: str) -> None:
+        await Barrier(self._client, path).create()
+
+    async def unblock(self, path: str) -> None:
+        await Barrier(self._client, path).remove()
+
+    async def pass_barrier(self, path: str) -> None:
+        await Barrier(self._client, path).wait()
+
+    async def join(self, path: str, name: str) -> None:
+        if self._party is None:
+            self._party = Party(self._client, path, name=name)
+        await self._party.join()
+
+    async def leave(self, path: str) -> None:
+        if self._party is not None:
+            await self._party.leave()
+
+    async def members(self, path: str) -> list[str]:
+        return await Party(self._client, path).members()
+
+    def sharing(self, path: str, items: Sequence[str], name: str) -> OurSharing:
+        return OurSharing(self._client, path, items, name)
+
+    async def update(self, path: str, value: str) -> str:
+        formers: list[bytes] = []
+
+        def change(former: bytes) -> bytes:
+            formers.append(former)
+            return value.encode()
+
+        await self._value.update(change)
+        return formers[-1].decode()
+
+    async def try_set(self, path: str, value: str, expected: str) -> None:
+        if not await self._value.try_set(value.encode(), expected.encode()):
+            raise OtherValueError
+
+    async def look(self, path: str) -> str:
+        return (await self._value.get()).decode()
+
     def lock(self, path: str) -> OurLock:
         return OurLock(Lock(self._client, path))
 
@@ -167,6 +231,28 @@ class OurBarrier:
 
     async def leave(self) -> bool:
         return await self._barrier.leave(timeout=LIMIT)
+
+
+class OurSharing:
+    """A member whose jobs end at once when they are cancelled. The partitioner itself says which items are safe."""
+
+    def __init__(self, client: ZooKeeperClient, path: str, items: Sequence[str], name: str) -> None:
+        self._tokens: dict[str, int] = {}
+        self._partitioner = Partitioner(client, path, items, self._work, name=name)
+        self._partitioner.start().addErrback(lambda failure: failure.trap(ZooKeeperException))
+
+    def _work(self, share: Share) -> Deferred[None]:
+        self._tokens[share.item] = share.token
+        return Deferred()
+
+    def held(self) -> dict[str, int | None]:
+        return {item: self._tokens[item] for item in self._partitioner.shares}
+
+    async def step(self) -> None:
+        """Nothing: it runs by itself."""
+
+    async def stop(self) -> None:
+        await self._partitioner.stop()
 
 
 async def main(reactor: Any, *argv: str) -> None:
