@@ -1,7 +1,7 @@
-"""Find the objects that a program has left open in a world, and the places in its code that made them.
+"""Find the objects and calls that a program has left open in a world, and the places in its code that made them.
 
 From the first world of a process on, clients, mirrors, trees, registries and recipes note their origin, and when they are opened
-and closed. Programs in production have no world, and no such cost.
+and closed; and so do calls that wait for other programs. Programs in production have no world, and no such cost.
 """
 
 from __future__ import annotations
@@ -14,9 +14,24 @@ from types import CoroutineType, FrameType, FunctionType, GeneratorType, MethodT
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
+from twisted.internet.defer import Deferred
+
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror, Tree
-from txmirror.recipes import DoubleBarrier, Election, Lock, Members, MultiLock, Partitioner, Party, Semaphore
+from txmirror.recipes import (
+    Barrier,
+    DoubleBarrier,
+    Election,
+    Lock,
+    LockingQueue,
+    Members,
+    MultiLock,
+    Partitioner,
+    Party,
+    Queue,
+    Semaphore,
+    TakenEntry,
+)
 from txmirror.registry import Registration, ServiceRegistry
 
 
@@ -41,7 +56,23 @@ _LIVES: dict[type, _Life] = {
     Party: _Life(("join",), ("leave",)),
     Members: _Life(("join",), ("leave",)),
     Partitioner: _Life(("start",), ("stop",)),
+    # The call that takes it notes its origin.
+    TakenEntry: _Life((), ("consume", "release")),
 }
+#: The calls that may wait for ever for another program. Each is open until its Deferred has fired.
+_WAITING: Sequence[tuple[type, str]] = ((Queue, "get"), (LockingQueue, "get"), (Barrier, "wait"))
+
+
+class _Call:
+    """A call that waits."""
+
+    def __init__(self, recipe: object, name: str) -> None:
+        self._recipe = recipe
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<a pending {self._name}() of {self._recipe!r}>"
+
 
 #: The file and line of a program that made each object. Objects that the product has made are parts of others, and not noted.
 _origins: WeakKeyDictionary[object, str] = WeakKeyDictionary()
@@ -57,6 +88,34 @@ def note_origins() -> None:
         for name in life.closing:
             _extend(kind, name, _open.discard)
         _extend(kind, "__init__", _note_origin)
+    for kind, name in _WAITING:
+        _follow(kind, name)
+
+
+def _follow(kind: type, name: str) -> None:
+    """Let the calls of a method note their origin while they wait, and then that of an entry that they have taken."""
+    method = getattr(kind, name)
+
+    @functools.wraps(method)
+    def extended(self: object, *arguments: Any, **options: Any) -> Any:
+        caller = sys._getframe(1)
+        waiting: Deferred[Any] = method(self, *arguments, **options)
+        if _is_ours(_module_of(caller)):
+            return waiting
+        call, place = _Call(self, name), _outside(caller)
+        _origins[call] = place
+        _open.add(call)
+
+        def ended(outcome: object) -> object:
+            _open.discard(call)
+            if isinstance(outcome, TakenEntry):
+                _origins[outcome] = place
+                _open.add(outcome)
+            return outcome
+
+        return waiting.addBoth(ended)
+
+    setattr(kind, name, extended)
 
 
 def _extend(kind: type, name: str, note: Callable[[object], object]) -> None:

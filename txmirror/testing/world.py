@@ -240,8 +240,8 @@ class World:
         an object needs time to close, time passes.
 
         :raises AssertionError: delayed calls, connections or ports are left. The message names them, and the clients, mirrors, trees,
-            registries, registrations, locks, semaphores and elections to which they belong, each with the file and line of the
-            program that made it. Or an object of this world does not close in time.
+            registries, registrations and recipes to which they belong, entries of queues that were taken, and calls that wait at queues
+            and barriers, each with the file and line of the program that made it. Or an object of this world does not close in time.
         """
         if self._closed:
             return

@@ -9,19 +9,22 @@ import inspect
 from types import FrameType
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror, Tree
 from txmirror.recipes import (
+    Barrier,
     DoubleBarrier,
     Election,
     Lock,
+    LockingQueue,
     Members,
     MultiLock,
     Partitioner,
     Party,
+    Queue,
     ReadLock,
     Semaphore,
 )
@@ -197,6 +200,40 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(
             {place: len(each) for place, each in found.items()}, {place: 1 for _, place in expected}, lines
         )
+
+    def test_queues(self) -> None:
+        """An entry that was taken is named until it is consumed or released, and a call that waits until it has ended."""
+        reactor, result = self.world.reactor, self.world.result
+        mirror = Mirror(self.world.connect_string, reactor=reactor)
+        queue = LockingQueue(mirror, "/jobs", reactor=reactor)
+        result(queue.put_all([b"1", b"2", b"3", b"4"]))
+        consumed, released = (result(queue.get()) for _ in range(2))
+        result(consumed.consume())
+        result(released.release())
+
+        async def use() -> None:
+            async with await queue.get():
+                pass
+
+        result(Deferred.fromCoroutine(use()))
+        taken, place = result(queue.get()), here()
+        first, first_place = Queue(mirror, "/first", reactor=reactor).get(), here()
+        second, second_place = LockingQueue(mirror, "/second", reactor=reactor).get(), here()
+        result(Barrier(mirror, "/third", reactor=reactor).create())
+        third, third_place = Barrier(mirror, "/third", reactor=reactor).wait(), here()
+        cancelled = Queue(mirror, "/first", reactor=reactor).get()
+        self.world.settle()
+        for waiting in (first, second, third, cancelled):
+            waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        cancelled.cancel()
+        self.world.settle()
+        lines = self.complaint()
+        self.assertEqual(lines[1], f"{taken!r}, made at {place}")
+        names = ["get() of <Queue '/first'", "get() of <LockingQueue '/second'", "wait() of <Barrier '/third'"]
+        self.assertEqual(len(lines), 5)
+        for line, name, where in zip(lines[2:], names, (first_place, second_place, third_place), strict=True):
+            self.assertTrue(line.startswith(f"<a pending {name}"), line)
+            self.assertTrue(line.endswith(f", made at {where}"), line)
 
     def test_never_used(self) -> None:
         """Objects that were made and never opened are not named, nor is a registry that was stopped and has no mirror."""
