@@ -151,7 +151,7 @@ async def _compare(run: Run, left: Side, right: Side, other: ZooKeeperClient, op
                 difference = _difference(pair, options)
                 if difference is not None:
                     different = True
-                    run.console.lines(_json(difference) if options.as_json else _text(left, right, difference))
+                    run.write(_json(difference) if options.as_json else _text(left, right, difference))
     except NoNodeException as error:
         await run.check_chroot()
         return Outcome(status=MISSING, errors=(message_of(error),))

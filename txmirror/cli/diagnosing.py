@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
@@ -14,7 +15,7 @@ from twisted.internet.interfaces import IAddress
 from txmirror import paths
 from txmirror.cli.formats import json_line
 from txmirror.cli.run import Outcome, Run
-from txmirror.cli.servers.certificates import certificate_of
+from txmirror.cli.servers.certificates import accept_any, certificate_of
 from txmirror.cli.servers.opening import open_session
 from txmirror.cli.servers.reports import WORDS, ServerReport, report_on
 from txmirror.cli.servers.words import Asker, NoAnswer, NotAllowed
@@ -66,7 +67,7 @@ async def _doctor(run: Run, settings: Settings, write: str | None, as_json: bool
     levels: Counter[str] = Counter()
     async for finding in _Checks(run, settings, write).findings():
         levels[finding.level] += 1
-        run.console.line(json_line(attrs.asdict(finding)) if as_json else finding.line())
+        run.write((json_line(attrs.asdict(finding)) if as_json else finding.line(),))
     run.console.say(f"{levels['ok']} ok, {levels['warn']} warnings, {levels['fail']} failures")
     return Outcome(status=Status.REFUSED if levels["fail"] else Status.DONE)
 
@@ -139,12 +140,25 @@ class _Checks:
         try:
             found = await certificate_of(self._run.reactor, server, self._wrap, self._settings.timeout)
         except NoAnswer as error:
-            return Finding("fail", check, str(error), _tls_advice(str(error)))
+            return await self._refused_certificate(server, check, str(error))
         days = (found.expires.timestamp() - self._run.reactor.seconds()) / 86400
         text = f"the certificate is for {', '.join(found.names) or 'no name'}, until {found.expires:%Y-%m-%d}"
         if days < _SOON:
-            return Finding("warn", check, text, f"renew it: {days:.0f} days are left")
+            return Finding("warn", check, text, f"renew it: {int(days)} days are left")
         return Finding("ok", check, text)
+
+    async def _refused_certificate(self, server: Server, check: str, reason: str) -> Finding:
+        """Return the reason why a certificate is refused. OpenSSL does not say that it has expired."""
+        now = self._run.reactor.seconds()
+        if "verify failed" in reason:
+            with suppress(NoAnswer):
+                found = await certificate_of(self._run.reactor, server, accept_any, self._settings.timeout)
+                if found.expires.timestamp() < now:
+                    return Finding("fail", check, f"the certificate expired on {found.expires:%Y-%m-%d}", "renew it")
+                if found.begins.timestamp() > now:
+                    text = f"the certificate is valid only from {found.begins:%Y-%m-%d} on"
+                    return Finding("fail", check, text, "correct this machine's clock, or wait")
+        return Finding("fail", check, reason, _tls_advice(reason))
 
     def _state(self, server: Server, report: ServerReport) -> list[Finding]:
         check = f"server {server}"
@@ -282,8 +296,6 @@ def _no_quorum(reports: list[ServerReport]) -> bool:
 
 
 def _tls_advice(reason: str) -> str:
-    if "expired" in reason:
-        return "renew the certificate"
     if "does not name" in reason:
         return "use one of its names in --servers, or have the name added to the certificate"
     if "verify failed" in reason or "self" in reason:

@@ -75,7 +75,7 @@ class _Output:
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []
-        self._run.console.lines(lines)
+        self._run.write(lines)
 
 
 class Messages:

@@ -204,7 +204,7 @@ class _Import:
         return show
 
     def _write_lines(self, lines: list[str]) -> None:
-        self._run.console.lines(lines)
+        self._run.write(list(lines))
         lines.clear()
 
     def _outcome(self, last: str | None) -> Outcome:

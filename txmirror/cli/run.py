@@ -114,6 +114,16 @@ class Run:
         finally:
             progress.stop()
 
+    def write(self, lines: Iterable[str]) -> None:
+        """Write results while the program works. To be called by the program itself.
+
+        :raises CancelledError: they cannot be written any more. It ends the program; :attr:`console` has the status.
+        """
+        self.console.lines(lines)
+        if self.console.broken is not None:
+            # Nothing cancels a coroutine while it runs.
+            raise CancelledError
+
     def note_doubt(self, text: str) -> None:
         """From now on, add ``text`` to the message if ZooKeeper goes out of reach for too long: it says which effect is unknown."""
         self._outages.doubt = text

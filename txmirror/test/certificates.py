@@ -1,4 +1,6 @@
-"""Certificates for the tests of TLS: an authority and the certificates that it signs. They are valid for a day."""
+"""Certificates for the tests of TLS: an authority and the certificates that it signs. They are valid for a day, unless a test needs
+another time.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,15 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(_pem(built.sign(self._key, hashes.SHA256())))
 
-    def vouch(self, name: str, *hosts: str) -> Path:
+    def vouch(self, name: str, *hosts: str, days: float = 1.0) -> Path:
         """Make a certificate.
 
         :param hosts: the names by which its owner may be reached.
+        :param days: the time for which it is valid, in days. Negative: it has expired.
         :returns: the file with its key and itself.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        built = self._builder(_name(name), key)
+        built = self._builder(_name(name), key, days)
         if hosts:
             names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
             built = built.add_extension(names, critical=False)
@@ -42,7 +45,9 @@ class Authority:
         file.write_bytes(_key_pem(key) + _pem(built.sign(self._key, hashes.SHA256())))
         return file
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: float = 1.0
+    ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.timezone.utc)
         return x509.CertificateBuilder(
             issuer_name=self._name,
@@ -50,7 +55,7 @@ class Authority:
             public_key=key.public_key(),
             serial_number=x509.random_serial_number(),
             not_valid_before=now - dt.timedelta(hours=1),
-            not_valid_after=now + dt.timedelta(days=1),
+            not_valid_after=now + dt.timedelta(days=days),
         )
 
 

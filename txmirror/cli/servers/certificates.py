@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -23,8 +24,10 @@ class Certificate:
 
     names: tuple[str, ...]
     """The names and addresses that it is for."""
+    begins: datetime
+    """The time from which it is valid."""
     expires: datetime
-    """The time from which it is invalid."""
+    """The time until which it is valid."""
 
 
 @implementer(IHandshakeListener)
@@ -45,6 +48,14 @@ class _Handshake(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self.completed.called:
             self.completed.errback(NoAnswer(explain_loss(reason.value)[1]))
+
+
+def accept_any(_: str, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
+    """Wrap an endpoint in TLS that accepts every certificate: only to look at it, and to send nothing."""
+    from twisted.internet.ssl import CertificateOptions  # noqa: PLC0415 - the packages it needs are an extra
+
+    wrapped: IStreamClientEndpoint = wrapClientTLS(CertificateOptions(), endpoint)
+    return wrapped
 
 
 def certificate_of(reactor: IReactorTime, server: Server, wrap: TLSWrapper, limit: float) -> Deferred[Certificate]:
@@ -85,8 +96,12 @@ def _read(certificate: Any) -> Certificate:
         names = tuple(str(each.value) for each in alternative)
     except x509.ExtensionNotFound:
         names = ()
+    return Certificate(names, *(_time(certificate, name) for name in ("not_valid_before", "not_valid_after")))
+
+
+def _time(certificate: Any, name: str) -> datetime:
     # Older releases of cryptography have only times without a zone.
-    expires = getattr(certificate, "not_valid_after_utc", None) or certificate.not_valid_after.replace(
+    time: datetime = getattr(certificate, f"{name}_utc", None) or getattr(certificate, name).replace(
         tzinfo=timezone.utc
     )
-    return Certificate(names, expires)
+    return time

@@ -6,6 +6,7 @@ import json
 import resource
 from pathlib import Path
 
+from txmirror.cli import exporting
 from txmirror.cli.subtrees import walk
 from txmirror.test.cli.case import Command, CommandTestCase
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
@@ -238,6 +239,16 @@ class ExportTests(TransferTestCase):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         self.do("export", "/app", self.file, "--resume")
         self.assertEqual(self.contents(), self.done("export", "/app").lines)
+
+    def test_reader_gone(self) -> None:
+        """It ends when the reader of the output has ended."""
+        self.patch(exporting, "_AT_A_TIME", 5)
+        self.make_many(60)
+        command = self.start("export", "/app", "--rate", "10")
+        self.world.pass_time(1.0)
+        command.break_output(BrokenPipeError())
+        self.world.pass_time(1.0)
+        self.assertEqual((command.status, command.err), (141, ""))
 
     def test_names(self) -> None:
         """The order does not depend on characters that sort before a slash."""
