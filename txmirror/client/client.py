@@ -49,6 +49,7 @@ from txmirror.interfaces import (
     ICreateModes,
     IEnsemble,
     IMetrics,
+    IMetricsHolder,
     IPersistentWatches,
     IProgress,
     IQueries,
@@ -106,6 +107,7 @@ _CONFIG = "/zookeeper/config"
     IProgress,
     IWatchCount,
     ISideSessions,
+    IMetricsHolder,
 )
 class ZooKeeperClient:
     """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
@@ -121,7 +123,8 @@ class ZooKeeperClient:
     :param tls: the TLS settings; None connects without TLS.
     :param sasl: the credentials for SASL; None does not authenticate.
     :param limits: the client's bounds and timeouts.
-    :param metrics: called with each request, reply and connection, for counting.
+    :param metrics: called with each request, reply and connection, for counting; and by recipes, if it provides
+        :class:`~txmirror.interfaces.IRecipeMetrics`.
     :param random: shuffles the servers, and draws the backoff and GUIDs.
     :param reactor: the reactor; the global one if None.
     :raises ValueError: an address is malformed, the timeout is not above 0, or a file of ``tls`` is invalid; the message
@@ -215,6 +218,11 @@ class ZooKeeperClient:
     def reactor(self) -> IReactorTime:
         """The reactor."""
         return self._session.reactor
+
+    @property
+    def metrics(self) -> IMetrics | None:
+        """The program's metrics. See :class:`~txmirror.interfaces.IMetricsHolder`."""
+        return self._session.metrics
 
     @property
     def session_key(self) -> object:

@@ -17,6 +17,7 @@ from txmirror.errors import SessionExpiredException, ZooKeeperException
 from txmirror.recipes.clients import connecting
 from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.meter import Meter
 from txmirror.types import ACL
 
 _AcquirableT = TypeVar("_AcquirableT", bound="Acquirable")
@@ -160,6 +161,7 @@ class Acquirable:
             acquired.callback(outcome)
 
         acquired: Deferred[Any] = Deferred(lambda _: work.cancel())
+        self._contender.meter.measure("acquire", acquired, not_done=(False,))
         timer = None if limit is None else self._contender.reactor.callLater(limit, expire)
         self._work = work = connecting(
             self._contender.client, lambda: Deferred.fromCoroutine(self._acquire(blocking=wait != 0))
@@ -189,6 +191,14 @@ class Acquirable:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Deferred[None]:
         return self.release()
+
+    def measure_as(self, meter: Meter) -> None:
+        """Report to the metrics as the part of another recipe.
+
+        :param meter: that of the other one.
+        :meta private:
+        """
+        self._contender.meter = meter
 
     # Acquiring.
 

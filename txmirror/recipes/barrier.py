@@ -44,7 +44,7 @@ class Barrier:
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         self._client = self._place.client
 
     def __repr__(self) -> str:
@@ -63,7 +63,7 @@ class Barrier:
             any more, and with a server's refusal, such as :exc:`~txmirror.errors.NoAuthException`. Cancelling ends the wait; it may
             have been created.
         """
-        return self._place.run(self._place.create)
+        return self._place.meter.measure("create", self._place.run(self._place.create))
 
     def remove(self) -> Deferred[bool]:
         """Remove the barrier.
@@ -72,7 +72,7 @@ class Barrier:
             removed it meanwhile. Fails as :meth:`create`, or with :exc:`~txmirror.errors.NotEmptyException` if there are nodes
             below it. Cancelling ends the wait; it may have been removed.
         """
-        return self._place.run(self._remove)
+        return self._place.meter.measure("remove", self._place.run(self._remove), not_done=(False,))
 
     def wait(self, *, timeout: float | None = None) -> Deferred[bool]:
         """Wait until there is no barrier.
@@ -85,7 +85,8 @@ class Barrier:
         :raises TypeError, ValueError: ``timeout`` is not a finite number of seconds from 0, or None.
         """
         check_seconds("the timeout", timeout, optional=True)
-        return self._place.run(self._wait, limit=timeout).addCallback(bool)
+        waiting = self._place.run(self._wait, limit=timeout)
+        return self._place.meter.measure("wait", waiting, not_done=(None,)).addCallback(bool)
 
     async def _remove(self) -> bool:
         failures = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -18,6 +18,7 @@ from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of
 from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.meter import make_meter
 from txmirror.recipes.retry_policy import RetryPolicy, discard
 from txmirror.recipes.revocation import Revocation
 from txmirror.timers import reactor_or_global
@@ -46,6 +47,8 @@ class Contender:
     :param acl: the access control list of the nodes that are created, but for those above ``path``; None opens them to
         everybody.
     :param reactor: the reactor; the global one if None.
+    :param kind: the recipe, for metrics.
+    :ivar meter: reports the recipe's work to the program's metrics.
     :ivar acl: the access control list of the nodes that are created from now on.
     :ivar node: the node that stands for us; None if there is none.
     """
@@ -57,6 +60,7 @@ class Contender:
         name: str,
         acl: Sequence[ACL] | None,
         reactor: IReactorTime | None,
+        kind: str,
     ) -> None:
         self.path = paths.validate(path)
         if path == "/":
@@ -69,6 +73,7 @@ class Contender:
         self.client = client_of(client)
         self.retry_policy = RetryPolicy(self.client, self.reactor)
         self.lease: ISessionLease | None = ISessionLease(self.client, None)
+        self.meter = make_meter(self.client, kind, path, self.reactor)
         self.node: LockNode | None = None
 
     async def make_node(self, beginning: str, *, sequence: bool) -> LockNode:
@@ -110,7 +115,7 @@ class Contender:
             discard(watch)
         revocation.note(data)
         deleted = Deferred.fromCoroutine(self._until_deleted(node.path, watch, revocation))
-        return Held(stat.czxid, lease_expired, deleted, revocation)
+        return Held(stat.czxid, lease_expired, deleted, revocation, self.meter.hold())
 
     def relies_on(self, held: Held) -> bool:
         """Return whether a period of holding has not ended, and that is safe to rely on."""
@@ -150,18 +155,25 @@ class Held:
     :param lease_expired: fires when holding is no longer safe to rely on.
     :param deleted: fires when our node is deleted; fails when that cannot be known.
     :param revocation: the requests of others to give the lock up.
+    :param ended: called when the lock is lost (with True) or released, for metrics.
     :ivar over: whether the lock was lost or released.
     """
 
     _log = Logger()
 
     def __init__(
-        self, token: int, lease_expired: Deferred[None], deleted: Deferred[None], revocation: Revocation
+        self,
+        token: int,
+        lease_expired: Deferred[None],
+        deleted: Deferred[None],
+        revocation: Revocation,
+        ended: Callable[[bool], None],
     ) -> None:
         self.token = token
         self.revocation = revocation
         self.over = False
         self._lost = False
+        self._ended = ended
         self._waiters: Waiters[None] = Waiters()
         self._ends = (lease_expired, deleted)
         for end in self._ends:
@@ -174,8 +186,13 @@ class Held:
             return succeed(None)
         return self._waiters.wait()
 
-    def end(self) -> None:
-        """End the period without notifying anybody."""
+    def end(self, *, lost: bool = False) -> None:
+        """End the period without notifying anybody but the metrics.
+
+        :param lost: whether the lock was lost.
+        """
+        if not self.over:
+            self._ended(lost)
         self.over = True
         for end in self._ends:
             end.cancel()
@@ -186,6 +203,6 @@ class Held:
 
     def _lose(self, _: object) -> None:
         if not self.over:
-            self.end()
+            self.end(lost=True)
             self._lost = True
             self._waiters.fire(None)

@@ -85,7 +85,7 @@ class Counter(Generic[NumberT]):
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         check_transactions(self, self._place.client)
         if type(default) not in (int, float) or (curator and type(default) is not int):
             raise TypeError(f"the default is {default!r:.60}: not {'an int' if curator else 'an int or a float'}")
@@ -133,7 +133,7 @@ class Counter(Generic[NumberT]):
             raise TypeError(f"the amount is {given!r:.60}: not of the type {self._type.__name__}")
         if not math.isfinite(given):
             raise ValueError(f"the amount is {given!r}: not a finite number")
-        return self._place.run(lambda: self._add(given))
+        return self._place.meter.measure("add", self._place.run(lambda: self._add(given)))
 
     async def _value(self) -> NumberT:
         found = await self._writes.read()

@@ -70,7 +70,7 @@ class DoubleBarrier:
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         self._client = self._place.client
         check_count("the number of participants", count)
         if not isinstance(name, str):
@@ -124,7 +124,7 @@ class DoubleBarrier:
             return outcome if isinstance(outcome, Failure) else False
 
         entering: Deferred[bool] = self._place.run(lambda: self._enter(node), limit=timeout)
-        return entering.addBoth(ended)
+        return self._place.meter.measure("enter", entering.addBoth(ended), not_done=(False,))
 
     def leave(self, *, timeout: float | None = None) -> Deferred[bool]:
         """Be no participant any more, and wait until all have left.
@@ -141,7 +141,8 @@ class DoubleBarrier:
             raise RuntimeError(f"{self!r} has not entered")
         self._node, self._entered = None, False
         removed = node.stop().addErrback(self._left_behind, node)
-        return self._place.run(lambda: self._leave(removed), limit=timeout).addCallback(bool)
+        leaving = self._place.run(lambda: self._leave(removed), limit=timeout)
+        return self._place.meter.measure("leave", leaving, not_done=(None,)).addCallback(bool)
 
     def __aenter__(self: _BarrierT) -> Deferred[_BarrierT]:
         return self.enter().addCallback(lambda _: self)

@@ -13,9 +13,12 @@ from twisted.python.failure import Failure
 from txmirror.deferreds import Waiters
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
+from txmirror.recipes.clients import client_of
 from txmirror.recipes.leadership import Leadership
 from txmirror.recipes.lock import Lock
 from txmirror.recipes.lock_style import KAZOO
+from txmirror.recipes.meter import Meter, make_meter
+from txmirror.timers import reactor_or_global
 from txmirror.types import ACL
 
 _T = TypeVar("_T")
@@ -60,6 +63,7 @@ class Election:
         self._lock = Lock(
             client, path, name=name, acl=acl, style=style, extra_lock_patterns=extra_lock_patterns, reactor=reactor
         )
+        self.measure_as(make_meter(client_of(client), type(self).__name__, path, reactor_or_global(reactor)))
         self._leading = Leadership(lambda: self._lock.held, self.run)
         self._work: Deferred[Any] | None = None
         self._stopped = False
@@ -125,6 +129,14 @@ class Election:
     def contenders(self) -> Deferred[list[str]]:
         """Return the names of all candidates, the leader first. See :meth:`Lock.contenders`."""
         return self._lock.contenders()
+
+    def measure_as(self, meter: Meter) -> None:
+        """Report to the metrics as the part of another recipe.
+
+        :param meter: that of the other one.
+        :meta private:
+        """
+        self._lock.measure_as(meter)
 
     async def _stand(self, job: Callable[[], Any]) -> Any:
         while True:

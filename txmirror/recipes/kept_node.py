@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -55,6 +56,8 @@ class KeptNode:
         #: How often in a row it was refused, or gone soon.
         self._troubles = 0
         self._warned = False
+        #: Called when it is there no more, for metrics.
+        self._hold_ended: Callable[[bool], None] | None = None
 
     def start(self) -> None:
         """Begin to keep the node."""
@@ -76,14 +79,14 @@ class KeptNode:
 
         :returns: fires when it is deleted, or its session is over. Fails with a server's refusal.
         """
+        self._note_absent(lost=False)
         if self._work is not None:
             self._work.cancel()
-        self.present = False
         return Deferred.fromCoroutine(self._remove())
 
     def _ended(self, outcome: Failure | None) -> None:
         self._work = None
-        self.present = False
+        self._note_absent(lost=True)
         if isinstance(outcome, Failure):
             self._failure = outcome
             self._present_waiters.fire(outcome)
@@ -105,6 +108,7 @@ class KeptNode:
             kept = True
             since = self._place.reactor.seconds()
             self.present = True
+            self._hold_ended = self._place.meter.hold()
             self._present_waiters.fire(None)
             expired = False
             try:
@@ -115,11 +119,17 @@ class KeptNode:
                 if not expired and isinstance(error, ZooServerProblem) and error.session_over:
                     raise
             finally:
-                self.present = False
+                self._note_absent(lost=True)
             if not expired and self._place.reactor.seconds() - since < _SOON:
                 await self._pause()
             else:
                 self._troubles = 0
+
+    def _note_absent(self, *, lost: bool) -> None:
+        self.present = False
+        ended, self._hold_ended = self._hold_ended, None
+        if ended is not None:
+            ended(lost)
 
     async def _pause(self) -> None:
         """Pause, longer each time."""

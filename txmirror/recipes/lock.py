@@ -84,7 +84,7 @@ class Lock(Acquirable):
         if kind is None:
             raise ValueError(f"style {style!r} has no locks for readers")
         order = LockOrder(found, check_patterns(extra_lock_patterns))
-        contender = Contender(client, path, name, acl, reactor)
+        contender = Contender(client, path, name, acl, reactor, type(self).__name__)
         self._queue = LockQueue(contender, order, kind)
         super().__init__(contender, self._queue)
 

@@ -63,10 +63,10 @@ class LockingQueue:
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         self._client = self._place.client
         check_transactions(self, self._client)
-        self._contender = Contender(client, path, name, acl, reactor)
+        self._contender = Contender(client, path, name, acl, reactor, type(self).__name__)
         self._taken_path = f"{path}/taken"
         self._entries = Entries(self._place, f"{path}/entries", MarkedWrites(self._place, path, reuse=True))
 
@@ -86,12 +86,12 @@ class LockingQueue:
     def put(self, value: bytes, priority: int = PRIORITY) -> Deferred[None]:
         """Put an entry into the queue, once. See :meth:`Queue.put`."""
         check_entry(value, priority)
-        return self._place.run(lambda: self._entries.put([value], priority))
+        return self._place.meter.measure("put", self._place.run(lambda: self._entries.put([value], priority)))
 
     def put_all(self, values: Sequence[bytes], priority: int = PRIORITY) -> Deferred[None]:
         """Put several entries into the queue, all or none, in their order. See :meth:`Queue.put_all`."""
         entries = check_entries(values, priority)
-        return self._place.run(lambda: self._entries.put(entries, priority))
+        return self._place.meter.measure("put_all", self._place.run(lambda: self._entries.put(entries, priority)))
 
     @overload
     def get(self, *, wait: None = None) -> Deferred[TakenEntry]: ...
@@ -114,7 +114,8 @@ class LockingQueue:
         """
         check_seconds("the time to wait", wait, optional=True)
         limit = self._client.session_timeout if wait == 0 else wait
-        return self._place.run(lambda: self._take_first(blocking=wait != 0), limit=limit)
+        taking = self._place.run(lambda: self._take_first(blocking=wait != 0), limit=limit)
+        return self._place.meter.measure("get", taking, not_done=(None,))
 
     def length(self) -> Deferred[int]:
         """Return the number of entries, also of those that are taken, and not consumed. See :meth:`Queue.length`."""

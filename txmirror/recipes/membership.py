@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.errors import NoNodeException
 from txmirror.recipes.kept_node import KeptNode
+from txmirror.recipes.meter import Meter
 from txmirror.recipes.place import Place
 
 _MembershipT = TypeVar("_MembershipT", bound="Membership")
@@ -67,7 +68,7 @@ class Membership:
                 self.leave().addErrback(lambda _: None)
             return failure
 
-        return node.when_present().addErrback(failed)
+        return self._place.meter.measure("join", node.when_present().addErrback(failed))
 
     def leave(self) -> Deferred[None]:
         """Be no member any more. A pending :meth:`join` fails with ``CancelledError``.
@@ -90,6 +91,14 @@ class Membership:
 
         node.stop().addBoth(stopped)
         return left
+
+    def measure_as(self, meter: Meter) -> None:
+        """Report to the metrics as the part of another recipe.
+
+        :param meter: that of the other one.
+        :meta private:
+        """
+        self._place.meter = meter
 
     def __aenter__(self: _MembershipT) -> Deferred[_MembershipT]:
         return self.join().addCallback(lambda _: self)

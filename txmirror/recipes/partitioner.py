@@ -20,6 +20,7 @@ from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.election import Election
 from txmirror.recipes.members import Members
+from txmirror.recipes.meter import SILENT
 from txmirror.recipes.place import Place
 from txmirror.recipes.retry_policy import discard
 from txmirror.recipes.share import ClaimedItem, Job
@@ -90,13 +91,14 @@ class Partitioner:
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         if not callable(job):
             raise TypeError(f"only a function can work on a share, not {job!r:.60}")
         check_seconds("the delay", delay)
         if name == "":
             name = uuid.uuid4().hex
         self._members = Members(client, paths.join(path, "members"), name, acl=acl, reactor=self._place.reactor)
+        self._members.measure_as(SILENT)
         locks = _locks(items, path)
         self._job = job
         self._delay = delay
@@ -104,6 +106,8 @@ class Partitioner:
             item: Election(client, lock, name=name, acl=acl, reactor=self._place.reactor)
             for item, lock in locks.items()
         }
+        for election in self._elections.values():
+            election.measure_as(self._place.meter)
         self._claims: dict[str, ClaimedItem] = {}
         self._wanted: frozenset[str] = frozenset()
         self._following: Deferred[None] | None = None
@@ -149,7 +153,7 @@ class Partitioner:
             self.stop()
             return failure
 
-        return self._members.join().addCallbacks(self._begin, failed)
+        return self._place.meter.measure("start", self._members.join().addCallbacks(self._begin, failed))
 
     def stop(self) -> Deferred[None]:
         """Cancel the jobs, give up the items when they have ended, and be no member any more.

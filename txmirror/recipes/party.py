@@ -53,7 +53,7 @@ class Party(Membership):
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        place = Place(client, path, acl, reactor)
+        place = Place(client, path, acl, reactor, type(self).__name__)
         if not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r:.60}")
         self.name = name

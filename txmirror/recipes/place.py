@@ -15,6 +15,7 @@ from txmirror.interfaces import ITransaction, ITransactions, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.printable import session_name
 from txmirror.recipes.clients import checked_acl, client_of, connecting
+from txmirror.recipes.meter import make_meter
 from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.timers import reactor_or_global
 from txmirror.types import ACL
@@ -30,7 +31,9 @@ class Place:
     :param acl: the access control list of the nodes that are created, but for those above ``path``; None opens them to
         everybody.
     :param reactor: the reactor; the global one if None.
+    :param kind: the recipe, for metrics.
     :ivar acl: the access control list of the nodes that are created from now on.
+    :ivar meter: reports the recipe's work to the program's metrics.
     :ivar retry_policy: sends requests that may be sent twice, in the next session too.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``client`` or ``acl`` is of a wrong type.
@@ -42,6 +45,7 @@ class Place:
         path: str,
         acl: Sequence[ACL] | None,
         reactor: IReactorTime | None,
+        kind: str,
     ) -> None:
         self.path = paths.validate(path)
         if path == "/":
@@ -50,6 +54,7 @@ class Place:
         self.reactor = reactor_or_global(reactor)
         self.client = client_of(client)
         self.retry_policy = RetryPolicy(self.client, self.reactor, through_sessions=True)
+        self.meter = make_meter(self.client, kind, path, self.reactor)
 
     def __repr__(self) -> str:
         session = self.client.session_id

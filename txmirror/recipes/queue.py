@@ -81,7 +81,7 @@ class Queue:
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         self._client = self._place.client
         check_transactions(self, self._client)
         self._marks = MarkedWrites(self._place, f"{path}-__taken__", reuse=True)
@@ -111,7 +111,7 @@ class Queue:
         :raises TypeError, ValueError: the value is not bytes, or the priority is out of range.
         """
         check_entry(value, priority)
-        return self._place.run(lambda: self._entries.put([value], priority))
+        return self._place.meter.measure("put", self._place.run(lambda: self._entries.put([value], priority)))
 
     def put_all(self, values: Sequence[bytes], priority: int = PRIORITY) -> Deferred[None]:
         """Put several entries into the queue, all or none, in their order.
@@ -121,7 +121,7 @@ class Queue:
         :raises TypeError, ValueError: a value is not bytes, or the priority is out of range.
         """
         entries = check_entries(values, priority)
-        return self._place.run(lambda: self._entries.put(entries, priority))
+        return self._place.meter.measure("put_all", self._place.run(lambda: self._entries.put(entries, priority)))
 
     @overload
     def get(self, *, wait: None = None) -> Deferred[bytes]: ...
@@ -165,7 +165,8 @@ class Queue:
     def _get(self, wait: float | None) -> Deferred[Taking | None]:
         check_seconds("the time to wait", wait, optional=True)
         limit = self._client.session_timeout if wait == 0 else wait
-        return self._place.run(lambda: self._take_first(blocking=wait != 0), limit=limit)
+        taking = self._place.run(lambda: self._take_first(blocking=wait != 0), limit=limit)
+        return self._place.meter.measure("get", taking, not_done=(None,))
 
     async def _take_first(self, blocking: bool) -> Taking | None:
         while (name := await self._entries.next(blocking, self._all, self._changed)) is not None:

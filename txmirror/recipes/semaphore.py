@@ -27,6 +27,7 @@ from txmirror.recipes.lock import Lock, names_in
 from txmirror.recipes.lock_node import LockNode, occupant
 from txmirror.recipes.lock_order import LockOrder
 from txmirror.recipes.lock_style import KAZOO
+from txmirror.recipes.meter import SILENT
 from txmirror.recipes.other_users import OtherUsers
 from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
@@ -67,11 +68,12 @@ class Semaphore(Acquirable):
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        contender = Contender(client, path, name, acl, reactor)
+        contender = Contender(client, path, name, acl, reactor, type(self).__name__)
         if type(leases) is not int or leases < 1:
             raise ValueError(f"the number of leases is a whole number above 0, not {leases!r:.60}")
         self.leases = leases
         self._queue_lock = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=contender.reactor)
+        self._queue_lock.measure_as(SILENT)
         self._leases = Leases(contender, leases, self._queue_lock)
         super().__init__(contender, self._leases)
 

@@ -63,7 +63,7 @@ class SharedValue:
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        self._place = Place(client, path, acl, reactor)
+        self._place = Place(client, path, acl, reactor, type(self).__name__)
         check_transactions(self, self._place.client)
         self._default = _checked("the default", default)
         self._writes = ConditionalWrites(self._place, default, "the value may have been changed, or not")
@@ -109,7 +109,10 @@ class SharedValue:
             same = data == expected.data and stat.version == max(expected.version, 0)
             return value if same else None
 
-        return self._place.run(lambda: self._writes.update(change)).addCallback(lambda changed: changed is not None)
+        trying = self._place.run(lambda: self._writes.update(change))
+        return self._place.meter.measure("try_set", trying, not_done=(None,)).addCallback(
+            lambda changed: changed is not None
+        )
 
     def update(self, function: Callable[[bytes], bytes | None]) -> Deferred[bytes]:
         """Replace the value by one that depends on it.
@@ -125,7 +128,7 @@ class SharedValue:
             that returns anything else; then nothing was changed. Otherwise as :meth:`get`. Cancelling ends the wait; it may have
             been done.
         """
-        return self._place.run(lambda: self._update(function))
+        return self._place.meter.measure("update", self._place.run(lambda: self._update(function)))
 
     async def _read(self) -> VersionedValue:
         found = await self._writes.read()

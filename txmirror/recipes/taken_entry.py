@@ -199,7 +199,7 @@ class TakenEntry:
             :exc:`~txmirror.errors.AuthFailedException`, where there will be no session any more, and with a server's refusal: then it
             can be called again. Cancelling ends the wait, and nothing else. A second call waits for the first.
         """
-        return self._end(self._consume)
+        return self._place.meter.measure("consume", self._end(self._consume), not_done=(False,))
 
     def release(self) -> Deferred[None]:
         """Release the entry, if it is not consumed: it is at its place in the queue again.

@@ -132,6 +132,23 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("service_registry.py").addCallback(self.assertEqual, expected)
 
+    def test_recipe_metrics(self) -> Deferred[None]:
+        """The work of recipes becomes metrics for Prometheus."""
+        lock, queue = 'kind="Lock"', 'kind="Queue"'
+        expected = [
+            "held: True and by another: False",
+            f'recipe_operation_seconds_count{{{lock},operation="acquire",outcome="done",path="/locks/report"}} 1.0',
+            f'recipe_operation_seconds_count{{{lock},operation="acquire",outcome="not_done",path="/locks/report"}} 1.0',
+            f'recipe_operation_seconds_count{{{queue},operation="put",outcome="done",path="/jobs"}} 1.0',
+            f'recipe_operation_seconds_count{{{queue},operation="get",outcome="done",path="/jobs"}} 1.0',
+            f'recipe_holding_seconds_count{{{lock},lost="False",path="/locks/report"}} 1.0',
+        ]
+
+        def check(lines: list[str]) -> None:
+            self.assertEqual(sorted(lines), sorted(expected))
+
+        return self.run_example("recipe_metrics.py").addCallback(check)
+
     def test_picking(self) -> Deferred[None]:
         """A provider picks instances, and leaves out those that fail."""
         expected = [

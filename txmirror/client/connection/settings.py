@@ -192,12 +192,13 @@ class GuardedMetrics:
     """Passes every call on to a program's metrics, and logs the exceptions that those raise.
 
     :param metrics: the program's.
+    :ivar metrics: as the parameter.
     """
 
     _log = Logger()
 
     def __init__(self, metrics: IMetrics) -> None:
-        self._metrics = metrics
+        self.metrics = metrics
 
     def sent(self, operation: str, size: int) -> None:
         """Count a request. See :class:`~txmirror.interfaces.IMetrics`."""
@@ -225,7 +226,7 @@ class GuardedMetrics:
 
     def _call(self, name: str, *arguments: Any) -> None:
         try:
-            getattr(self._metrics, name)(*arguments)
+            getattr(self.metrics, name)(*arguments)
         except Exception:
             # The program's code may raise any exception.
-            self._log.failure("The metrics {metrics} failed.", metrics=self._metrics)
+            self._log.failure("The metrics {metrics} failed.", metrics=self.metrics)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.endpoints import TLSWrapper
 from txmirror.client.connection.sasl import DigestMD5
-from txmirror.client.connection.settings import Limits, Server
+from txmirror.client.connection.settings import GuardedMetrics, Limits, Server
 from txmirror.client.session.abilities import Abilities
 from txmirror.client.session.connection_log import ConnectionLog
 from txmirror.client.session.credentials import Identities, SessionCredentials
@@ -22,7 +22,6 @@ from txmirror.client.session.waiting import Pauses, SessionLease
 from txmirror.client.session.watches import EventDispatcher, SessionWatches
 from txmirror.deferreds import Waiters, fail_all
 from txmirror.errors import ConnectionLossException, ZooKeeperException
-from txmirror.interfaces import IMetrics
 from txmirror.types import SessionState, SessionTicket
 
 
@@ -46,7 +45,7 @@ class SessionSettings:
     """Wraps connections in TLS; None connects without TLS."""
     sasl: DigestMD5 | None = None
     """The credentials for SASL; None does not authenticate."""
-    metrics: IMetrics | None = None
+    metrics: GuardedMetrics | None = None
     """Called with each request, reply and connection; may be None."""
 
 

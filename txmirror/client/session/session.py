@@ -26,6 +26,7 @@ from txmirror.errors import (
     UnimplementedException,
     ZooKeeperException,
 )
+from txmirror.interfaces import IMetrics
 from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import AuthRequest, ConnectResponse, Operation
 
@@ -47,6 +48,7 @@ class Session:
     """
 
     def __init__(self, reactor: IReactorTime, settings: SessionSettings) -> None:
+        self._metrics = settings.metrics
         self._core = core = SessionCore(reactor, settings)
         self._machine = core.machine
         self._credentials = core.credentials
@@ -95,6 +97,11 @@ class Session:
     def watches(self) -> SessionWatches:
         """The watches of the session."""
         return self._core.watches
+
+    @property
+    def metrics(self) -> IMetrics | None:
+        """The program's metrics."""
+        return None if self._metrics is None else self._metrics.metrics
 
     @property
     def leaving(self) -> bool:
