@@ -98,6 +98,11 @@ class ZooKeeperClient(Wrapper[_Client]):
         return self.wrapped.connect_string
 
     @property
+    def metrics(self) -> IMetrics | None:
+        """The program's metrics. See :class:`~txmirror.interfaces.IMetricsHolder`."""
+        return self.wrapped.metrics
+
+    @property
     def session_key(self) -> object:
         """An object that is equal for all clients on the same session. See :class:`~txmirror.interfaces.IChroot`."""
         return self.wrapped.session_key

@@ -8,12 +8,9 @@ from txmirror.interfaces.abilities import (
     IBatchedReads,
     ICreateModes,
     IEnsemble,
-    IMetrics,
-    IMetricsHolder,
     IPersistentWatches,
     IProgress,
     IQueries,
-    IRecipeMetrics,
     IServerAbilities,
     ISessionLease,
     ISideSessions,
@@ -26,6 +23,7 @@ from txmirror.interfaces.abilities import (
 from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
 from txmirror.interfaces.discovery import IServiceProvider, IStrategy
 from txmirror.interfaces.draining import IDraining
+from txmirror.interfaces.metrics import IMetrics, IMetricsHolder, IRecipeMetrics
 from txmirror.interfaces.registry import IInstanceCodec, IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [

@@ -44,11 +44,12 @@ class Session:
     :ivar log: logs connections.
     :ivar live_connection: returns the connection that serves the session, unless there is none or it is being closed.
     :ivar pauses: pauses that fail when the client is closed.
+    :ivar metrics: the program's metrics.
     :ivar missed_changes: asks servers what has changed, in sessions of their own.
     """
 
     def __init__(self, reactor: IReactorTime, settings: SessionSettings) -> None:
-        self._metrics = settings.metrics
+        self.metrics: IMetrics | None = None if settings.metrics is None else settings.metrics.metrics
         self._core = core = SessionCore(reactor, settings)
         self._machine = core.machine
         self._credentials = core.credentials
@@ -97,11 +98,6 @@ class Session:
     def watches(self) -> SessionWatches:
         """The watches of the session."""
         return self._core.watches
-
-    @property
-    def metrics(self) -> IMetrics | None:
-        """The program's metrics."""
-        return None if self._metrics is None else self._metrics.metrics
 
     @property
     def leaving(self) -> bool:
