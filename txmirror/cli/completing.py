@@ -65,7 +65,7 @@ def complete_path(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
             settings = invocation.settings()
         except click.UsageError:
             return []
-        settings = attrs.evolve(settings, timeout=_LIMIT, close_timeout=_CLOSE_LIMIT, quiet=True, verbose=0)
+        settings = attrs.evolve(settings, timeout=_LIMIT, close_timeout=_CLOSE_LIMIT, quiet=True, verbose=False)
         invocation.launch(settings, work)
     return [CompletionItem(path) for path in found]
 

@@ -127,11 +127,11 @@ class LogForwarder:
     """Writes the package's log events to the console, each in one line.
 
     :param console: the console.
-    :param verbose: 0 for warnings and above; 1 for information too, and 2 for all events.
+    :param verbose: whether to write all events; otherwise only warnings, and what is above.
     :ivar held: while this is a list, warnings are added to it and not written. ``verbose`` writes them all the same.
     """
 
-    def __init__(self, console: Console, verbose: int = 0) -> None:
+    def __init__(self, console: Console, verbose: bool = False) -> None:
         self._console = console
         self._verbose = verbose
         self.held: list[LogEvent] | None = []
@@ -146,13 +146,12 @@ class LogForwarder:
             return
         if level >= LogLevel.warn and self.held is not None:
             self.held.append(event)
-            shown = self._verbose > 0
+            shown = self._verbose
         elif level >= LogLevel.warn:
             shown = True
         else:
             # Twisted has information of its own, about factories and ports.
-            ours = str(event.get("log_namespace", "")).startswith("txmirror.")
-            shown = ours and self._verbose > (level is not LogLevel.info)
+            shown = self._verbose and str(event.get("log_namespace", "")).startswith("txmirror.")
         if shown:
             self._console.say(text)
 

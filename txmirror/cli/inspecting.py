@@ -37,8 +37,9 @@ _TEXT = "text"
 @recursive_option
 @click.option(
     *("-o", "--output", "--outputformat"),
+    metavar="FORMAT",
     type=click.Choice((_TEXT, *FORMATS)),
-    help="The output format. [default: text; yaml with -d or -r]",
+    help=f"The output format: {', '.join((_TEXT, *FORMATS))}. [default: text; yaml with -d or -r]",
 )
 @click.pass_obj
 def get(

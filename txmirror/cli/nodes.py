@@ -114,7 +114,7 @@ class Nodes:
             name = before + on_one_line(path if path == self.path else paths.name_of(path))
             beside = self._beside(path, data=data)
             # A name is never shortened.
-            yield shorten(name + beside, None if width is None else max(width, len(name)))
+            yield shorten(name + beside, None if width is None or not beside else max(width, len(name) + 5))
             names = sorted({*self.names(path), *below.get(path, ())}) if path in self.values else []
             for child in reversed(names):
                 last = child == names[-1]

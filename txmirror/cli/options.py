@@ -125,13 +125,6 @@ def _plain(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     _keep(str(param.name), ctx, value)
 
 
-def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
-    # Before and after the command's name: the counts are added.
-    invocation = ctx.find_object(Invocation)
-    if value and invocation is not None:
-        invocation.given["verbose"] = invocation.given.get("verbose", 0) + value
-
-
 def common_options(function: _F) -> _F:
     """Add the options that all commands share; they are accepted before and after the command's name."""
     return common_options_without()(function)
@@ -177,9 +170,9 @@ def common_options_without(*names: str) -> Callable[[_F], _F]:
         option("-q", "--quiet", is_flag=True, default=None, help="Print error messages only."),
         option(
             *("-v", "--verbose"),
-            count=True,
-            callback=_verbose,
-            help="Write the log to stderr, too: what happens to the session; twice: each request.",
+            is_flag=True,
+            default=None,
+            help="Write the log to stderr, too: what happens to the session.",
         ),
     )
 
@@ -275,8 +268,9 @@ name_option = click.option(
 )
 style_option = click.option(
     "--style",
+    metavar="NAME",
     type=click.Choice(tuple(STYLES)),
-    help="The implementation that takes part on this path, besides txmirror. [default: kazoo]",
+    help=f"The implementation that takes part on this path, besides txmirror: {', '.join(STYLES)}. [default: kazoo]",
 )
 grace_option = seconds_option(
     "--grace",

@@ -24,8 +24,8 @@ class Settings:
     """The longest reply to accept, in bytes."""
     quiet: bool = False
     """True to write error messages only."""
-    verbose: int = 0
-    """How much of the log to write to stderr: 0 for warnings, 1 for information too, 2 for all."""
+    verbose: bool = False
+    """True to write the log to stderr, too."""
     connects: bool = True
     """True to open a session before the command begins; otherwise it opens one itself, or none."""
     close_timeout: float = 2.0

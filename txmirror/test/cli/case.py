@@ -89,8 +89,10 @@ class Command:
         encoding: str = "utf-8",
         width: int | None = None,
         error_terminal: bool = False,
+        ascii_only: bool = False,
     ) -> None:
         self._world = world
+        self._ascii_only = ascii_only
         self._width = width
         self._out = Stream()
         self._out.encoding = encoding
@@ -106,7 +108,7 @@ class Command:
         world.settle()
 
     def launch(self, settings: Settings, program: Program) -> int:
-        console = Console(self._out, self._err, quiet=settings.quiet, width=self._width)
+        console = Console(self._out, self._err, quiet=settings.quiet, width=self._width, ascii_only=self._ascii_only)
         self.run = Run(settings, console, self._world.reactor, random=Random(1))
         self.ended = self.run.perform(program)
         return 0

@@ -76,6 +76,17 @@ class InterruptingTests(CommandTestCase):
         for arguments in (("ls", "/", "-r"), ("get", "/", "-r"), ("tree", "/"), ("services", "/"), ("get", "/")):
             self.interrupt_everywhere(*arguments)
 
+    def test_inspecting(self) -> None:
+        """All that ask about single nodes, or wait for them."""
+        for arguments in (
+            ("get", "/n1", "/n2"),
+            ("stat", "/n1", "/n2"),
+            ("sync", "/n1"),
+            ("acl", "get", "/", "-r"),
+            ("wait", "/n1", "--children", "0"),
+        ):
+            self.interrupt_everywhere(*arguments)
+
     def test_watching(self) -> None:
         """``watch`` ends with 0 once it watches, and so never by itself."""
         for again in (None, 0, 3):
@@ -108,6 +119,7 @@ class InterruptingTests(CommandTestCase):
         """Commands that write: the session is closed after the requests that were sent."""
         self.interrupt_everywhere("set", "/n1", "data")
         self.interrupt_everywhere("delete", "/deep", "-r", "-y", prepare=self.make_deep)
+        self.interrupt_everywhere("acl", "set", "/deep", "world:anyone:rwcd", "-r", "-n", prepare=self.make_deep)
 
     def test_recipes(self) -> None:
         """An entry is put, an amount added, or a barrier created: or not."""
