@@ -95,17 +95,19 @@ class CallerPart:
         self._attempts: list[_Attempt] = []
         self._open: dict[_Greeted, None] = {}
         self._shared = random.random() < 0.5
-        self._endpoints = self._make_shared(random) if self._shared else self._make_own(random)
-
-    def _make_shared(self, random: Random) -> _Endpoints:
-        options: dict[str, Any] = {
+        #: The arguments of endpoints with a shared session. Those with a function share no provider.
+        self._options: dict[str, Any] = {
             "pick": random.choice(_STRATEGIES),
+            "where": random.choice((None, None, bool)),
             "down_for": random.choice((1.0, 30.0)),
             "timeout": random.choice((5.0, 20.0)),
         }
+        self._endpoints = self._make_shared(random) if self._shared else self._make_own(random)
+
+    def _make_shared(self, random: Random) -> _Endpoints:
         settings = self._listening.settings[-1]
         often, surely = (
-            RegistryClientEndpoint(settings, PATH, wait=wait, **options)
+            RegistryClientEndpoint(settings, PATH, wait=wait, **self._options)
             for wait in (random.choice((0.0, 2.0, 10.0)), 10.0)
         )
         return _Endpoints(often, surely, None, None)
@@ -133,7 +135,13 @@ class CallerPart:
 
     def act(self, random: Random) -> None:
         """Begin one action."""
-        random.choices([self._connect, self._cancel, self._close_one], [5, 3, 3])[0](random)
+        random.choices([self._connect, self._cancel, self._close_one, self._renew], [5, 3, 3, 0.5])[0](random)
+
+    def _renew(self, random: Random) -> None:
+        """Use new endpoints, and forget the former ones, which may still connect."""
+        if self._shared:
+            self._note("makes new endpoints")
+            self._endpoints = self._make_shared(random)
 
     def _connect(self, random: Random) -> None:
         if len(self._connecting) < 5:
