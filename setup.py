@@ -22,7 +22,16 @@ TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, 
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 # mypy checks for Python 3.10, where tomli takes the place of tomllib.
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*", "pyright[nodejs]==1.1.414", "tomli>=2.0"]
-DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", *DAEMON]
+DOCS = [
+    "sphinx>=7",
+    "sphinxcontrib-zopeext>=0.4",
+    # It has only preliminary releases.
+    "sphinxcontrib-towncrier>=0.5.0a0",
+    "furo>=2024.8",
+    "sphinx-copybutton>=0.5",
+    "towncrier>=23.11",
+    *DAEMON,
+]
 
 
 class InstallShare(Distribution().get_command_class("install_data")):

@@ -15,15 +15,22 @@ release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinxcontrib.zopeext.autointerface",
+    "sphinx_copybutton",
+    "sphinxcontrib.towncrier.ext",
     "drawings",
+    "errors_table",
+    "full_docstrings",
     "keys",
     "metrics_table",
     "routes_table",
     "shared_paths",
+    "short_names",
 ]
 graphviz_output_format = "svg"
 exclude_patterns = ["_build"]
 
+# A member without a docstring has its interface's; where there is none, full_docstrings warns.
+autodoc_default_options = {"undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
@@ -49,7 +56,7 @@ nitpick_ignore_regex = [
     # The parts of an entry that only a queue makes; the counter's overloads, which are shown with their full names.
     (
         "py:class",
-        r"Contender|Held|Place|TakenNode|txmirror\.recipes\.counter\.NumberT|txmirror\.aio\.(client\.ZooKeeperClient|mirror\.Mirror)",
+        r"Contender|Held|Place|TakenNode|txmirror\.recipes\.counter\.NumberT|_DeferringValues|txmirror\.aio\.(client\.ZooKeeperClient|mirror\.Mirror|partitioner\.ShareChanges|recipes\.Leadership)",
     ),
     # The classes of the daemon's file: its keys are on a page of their own.
     (
@@ -61,4 +68,24 @@ nitpick_ignore_regex = [
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]
 
-html_theme = "alabaster"
+html_theme = "furo"
+html_title = f"txmirror {release}"
+html_use_index = False
+html_copy_source = False
+html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+# Modules stand in the list of pages.
+html_domain_indices = False
+# Prompts are not copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# The news of the next version, from their fragments.
+towncrier_draft_autoversion_mode = "draft"
+towncrier_draft_include_empty = False
+towncrier_draft_working_directory = Path(__file__).parent.parent
+
+# Links within the site are checked in the built pages. Others need a network.
+linkcheck_ignore = [r"https?://"]

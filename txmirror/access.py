@@ -82,7 +82,9 @@ class Access:
     """The credentials, ACL and TLS settings for an ensemble."""
 
     username: str | None = None
+    """The user's name, for the scheme digest or SASL; None if there is none."""
     password: str | None = attrs.field(default=None, repr=False)
+    """The user's password; None if there is none."""
     sasl: DigestMD5 | None = None
     """For :class:`~txmirror.client.ZooKeeperClient`; then the scheme digest is not used."""
     tls: TLS | None = None

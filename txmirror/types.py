@@ -122,7 +122,9 @@ class WatchedEvent(NamedTuple):
     """A watch event. It says that something changed, and carries no new data."""
 
     type: EventType
+    """The type of the event."""
     path: str
+    """The znode's path."""
     zxid: int | None = None
     """The transaction that caused the event, if the server sends it (3.9 does); None otherwise."""
 
@@ -151,6 +153,7 @@ class SessionEvent:
     """A step of a client's session: a change of its state. Observers receive it in one order with the watch events."""
 
     state: SessionState
+    """The new state of the session."""
     session_number: int
     """The number of the client's session: 1 for the first, one more for each new one; 0 before the first."""
     data_generation: int
@@ -180,7 +183,9 @@ class SessionTicket:
     """
 
     session_id: int
+    """The session's id."""
     password: bytes = attrs.field(repr=False)
+    """The password of 16 bytes that the server issued for the session."""
     zxid: int
     """The last transaction that was seen: the session resumes only at servers that have it."""
 
@@ -212,22 +217,29 @@ class DataReply(NamedTuple):
     """A node's data, as of ``zxid``."""
 
     zxid: int
+    """The transaction as of which the server replied."""
     data: bytes
+    """The node's data."""
     stat: ZnodeStat
+    """The node's stat."""
 
 
 class ChildrenReply(NamedTuple):
     """The names of a node's children, in the server's order, as of ``zxid``."""
 
     zxid: int
+    """The transaction as of which the server replied."""
     children: list[str]
+    """The names of the children."""
     stat: ZnodeStat
+    """The node's stat."""
 
 
 class BatchReply(NamedTuple):
     """The data or children of many nodes, all as of ``zxid``, in the order of the request."""
 
     zxid: int
+    """The transaction as of which the server replied."""
     data: list[tuple[bytes, ZnodeStat] | ZooKeeperException]
     """The data and stat of each node, or the reason why it cannot be read."""
     children: list[list[str] | ZooKeeperException]
@@ -238,15 +250,20 @@ class StatReply(NamedTuple):
     """A node's stat, as of ``zxid``; None if the node does not exist, in the reply of an exists."""
 
     zxid: int
+    """The transaction as of which the server replied."""
     stat: ZnodeStat | None
+    """The node's stat; None if the node does not exist."""
 
 
 class CreateReply(NamedTuple):
     """The path and stat of a node that was created, as of ``zxid``."""
 
     zxid: int
+    """The transaction that created the node."""
     path: str
+    """The node's path, with the digits of a sequential node."""
     stat: ZnodeStat
+    """The node's stat."""
 
 
 @attrs.frozen
@@ -330,7 +347,9 @@ class Endpoint(NamedTuple):
     """An address and port."""
 
     address: str
+    """The host name or IP address."""
     port: int
+    """The port."""
 
 
 # More than 7 parameters: each format has some of them, and all but the name are optional.

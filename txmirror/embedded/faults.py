@@ -74,16 +74,17 @@ class Fault:
     """A fault planned for the next request of a kind. It happens once."""
 
     effect: Effect
+    """The effect on the request."""
     kind: str
-    """The kind of request, one of :data:`KINDS`."""
+    """The kind of request, as for :meth:`.Server.delay_next`."""
     path: str | None = None
     """The path of the request's znode; None for any."""
     session_id: int | None = None
     """The session that sends the request; None for any."""
     delay: float = 0.0
-    """The delay in seconds, for :attr:`Effect.DELAYED`."""
+    """The delay in seconds, of a request that is delayed."""
     error: ZooKeeperException | None = None
-    """The error to reply with, for :attr:`Effect.REFUSED`."""
+    """The error to reply with, to a request that is refused."""
     code: int = attrs.field(default=0, repr=False)
     """The code of the error."""
     happened: bool = attrs.field(default=False, init=False)

@@ -34,6 +34,7 @@ class Change(NamedTuple):
     """One change in a tree."""
 
     kind: ChangeKind
+    """The kind of the change."""
     path: str
     """The node's path; for the last two kinds, the tree's own."""
     old: Value | None

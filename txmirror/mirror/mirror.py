@@ -241,7 +241,7 @@ class Mirror(Service):
     def addStateWatcher(self, key: Hashable, function: Callable[[MirrorState], object]) -> None:
         """Call ``function`` with each new state of the connection from now on.
 
-        After each (re)connection, :attr:`MirrorState.CONNECTED` is followed by :attr:`MirrorState.SETTLED` as soon as all
+        After each (re)connection, :attr:`.MirrorState.CONNECTED` is followed by :attr:`.MirrorState.SETTLED` as soon as all
         nodes show the server's state. The same two states follow, without a reconnection, when a server could not answer a
         read. A watcher that raises is logged, and stays.
 

@@ -21,6 +21,7 @@ class NodeState(NamedTuple):
     """A snapshot of a node."""
 
     existence: Existence
+    """The existence of the node: present, absent, or unknown."""
     value: bytes | None
     """The data; None unless the node is present."""
     stat: ZnodeStat | None

@@ -118,7 +118,10 @@ class LockingQueue:
         return self._place.meter.measure("get", taking, not_done=(None,))
 
     def length(self) -> Deferred[int]:
-        """Return the number of entries, also of those that are taken, and not consumed. See :meth:`Queue.length`."""
+        """Return the number of entries, also of those that are taken, and not consumed.
+
+        :returns: fires with it; 0 if the queue's node does not exist. Fails as :meth:`get` does. Cancelling ends the wait.
+        """
         return self._place.run(self._entries.count)
 
     # Taking.

@@ -114,8 +114,8 @@ class Registration:
         :param data: facts about the service.
         :param codec: encodes them from now on; None for the same codec as before.
         :param tolerated: other facts. If the node has these, it is left as it is, until another call.
-        :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place with the data, with
-            :attr:`RegistrationState.BLOCKED` when another session's node is there. Fails with
+        :returns: fires with :attr:`.RegistrationState.REGISTERED` when the node is in place with the data, with
+            :attr:`.RegistrationState.BLOCKED` when another session's node is there. Fails with
             :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
             ZooKeeper's, and with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the mirror closed,
             before. After a failure the registration retries until it is stopped; but if another registration

@@ -30,7 +30,9 @@ class ServiceNode:
     path: str
     """The path of its parent."""
     codec: IInstanceCodec
+    """The codec of the node's data."""
     instance: Instance
+    """The instance that the node describes."""
 
     @property
     def znode(self) -> str:

@@ -61,11 +61,13 @@ class SavedSession:
     """A session as the file keeps it."""
 
     ticket: SessionTicket
+    """The session's id, password and zxid."""
     timeout: float
     """The session timeout in seconds."""
     servers: str
     """The connection string, with the chroot."""
     origin: Origin
+    """The machine and the boot in which the file was written."""
     paths: Mapping[str, str]
     """The znodes of the services, by their ids: each may exist in the session."""
 

@@ -91,6 +91,11 @@ class ExampleTests(TestCase):
 
         return running.addCallback(ended)
 
+    def test_first(self) -> Deferred[None]:
+        """The program of the first page prints what the page shows."""
+        expected = ["settings: None", "settings: {'debug': True}", "web: ['host1:8080']"]
+        return self.run_example("first.py").addCallback(self.assertEqual, expected)
+
     def test_mirrored_node(self) -> Deferred[None]:
         """The tour of Mirror and Node sees every value that its ancestor's documentation promises."""
         expected = [

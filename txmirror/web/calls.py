@@ -43,8 +43,11 @@ class Answer:
     """An answer that is not just a value of JSON with the status 200."""
 
     content: bytes
+    """The body."""
     content_type: str = JSON
+    """The value of the header ``Content-Type``."""
     status: int = 200
+    """The status."""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     """More headers. ``Cache-Control`` is ``no-store`` if it is not among them."""
 

@@ -40,7 +40,9 @@ class DigestMD5:
     """
 
     username: str
+    """The user's name."""
     password: str = attrs.field(repr=False)
+    """The user's password."""
     service: str = "zookeeper"
     """The name of the server's service."""
     host: str = "zk-sasl-md5"

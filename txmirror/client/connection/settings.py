@@ -33,6 +33,7 @@ class Server:
     host: str
     """A name, or an IP address without brackets."""
     port: int
+    """The port for clients."""
 
     def __str__(self) -> str:
         return host_and_port(self.host, self.port)
@@ -43,6 +44,7 @@ class ConnectString:
     """The servers of an ensemble, and the node that all paths are below."""
 
     servers: tuple[Server, ...]
+    """The servers, in the order of the string."""
     chroot: str = ""
     """A path without a trailing slash; empty for the root itself."""
 

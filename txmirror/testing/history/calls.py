@@ -17,6 +17,7 @@ class Get:
     """Read a node's data. The answer is :class:`Shown` or :class:`Absent`."""
 
     path: str
+    """The node's path."""
     watch: bool = False
     """True if it sets a one-shot watch."""
 
@@ -26,7 +27,9 @@ class Exists:
     """Read a node's stat. The answer is :class:`Shown` or :class:`Absent`."""
 
     path: str
+    """The node's path."""
     watch: bool = False
+    """True if it sets a one-shot watch."""
 
 
 @attrs.frozen
@@ -34,7 +37,9 @@ class Children:
     """Read the names of a node's children. The answer is :class:`Names` or :class:`Absent`."""
 
     path: str
+    """The node's path."""
     watch: bool = False
+    """True if it sets a one-shot watch."""
 
 
 @attrs.frozen
@@ -42,6 +47,7 @@ class Sync:
     """Make the server catch up with the leader. There is no answer."""
 
     path: str
+    """The path that is synchronised."""
 
 
 # Writes of nodes.
@@ -52,9 +58,13 @@ class Create:
     """Create a node. The answer is :class:`Created`, or none: then the node has the path of the call."""
 
     path: str
+    """The node's path; of a sequential node, without the digits."""
     data: str = ""
+    """The node's data."""
     ephemeral: bool = False
+    """True for an ephemeral node."""
     sequential: bool = False
+    """True for a sequential node."""
     parents: bool = False
     """True if it first creates the missing nodes above it, without data. They may be there also if it was not applied."""
 
@@ -64,7 +74,9 @@ class Set:
     """Set a node's data. The answer is :class:`Shown`, without data, or none."""
 
     path: str
+    """The node's path."""
     data: str
+    """The new data."""
     version: int = -1
     """The version that the node must be at; -1 for any."""
 
@@ -74,7 +86,9 @@ class Delete:
     """Delete a node. There is no answer."""
 
     path: str
+    """The node's path."""
     version: int = -1
+    """The version that the node must be at; -1 for any."""
     recursive: bool = False
     """True if it first deletes all nodes below it."""
 
@@ -84,7 +98,9 @@ class Check:
     """Check a node's version, as a part of a transaction."""
 
     path: str
+    """The node's path."""
     version: int = -1
+    """The version that the node must be at; -1 for any."""
 
 
 @attrs.frozen
@@ -92,6 +108,7 @@ class Transaction:
     """Do several writes, or none of them. There is no answer."""
 
     parts: tuple[Part, ...]
+    """The writes, in their order."""
 
 
 # Recipes.
@@ -102,7 +119,9 @@ class Put:
     """Put an item on a queue. There is no answer."""
 
     path: str
+    """The queue's path."""
     item: str
+    """The item."""
 
 
 @attrs.frozen
@@ -110,6 +129,7 @@ class Take:
     """Take an item from a queue. The answer is :class:`Taken`."""
 
     path: str
+    """The queue's path."""
 
 
 @attrs.frozen
@@ -117,7 +137,9 @@ class Add:
     """Add to a counter. The answer is the :class:`Number` after that, or none."""
 
     path: str
+    """The counter's path."""
     amount: int = 1
+    """The number that is added; it may be negative."""
 
 
 @attrs.frozen
@@ -125,6 +147,7 @@ class Count:
     """Read a counter. The answer is a :class:`Number`."""
 
     path: str
+    """The counter's path."""
 
 
 @attrs.frozen
@@ -208,9 +231,13 @@ class Shown:
     """A node as a reply shows it. A field is None if the client does not return it."""
 
     mzxid: int | None
+    """The transaction that last changed the data."""
     data: str | None = None
+    """The data."""
     czxid: int | None = None
+    """The transaction that created the node."""
     version: int | None = None
+    """The number of changes of the data."""
     owner: int | None = None
     """The session that owns an ephemeral node; 0 for any other node."""
 
@@ -225,6 +252,7 @@ class Names:
     """The names of a node's children, or of the members of a group."""
 
     names: frozenset[str]
+    """The names."""
 
 
 @attrs.frozen
@@ -248,6 +276,7 @@ class Number:
     """The value of a counter."""
 
     value: int
+    """The value."""
 
 
 @attrs.frozen
@@ -281,6 +310,7 @@ class Refused:
     """A server, or a recipe, has refused a write."""
 
     reason: Refusal
+    """The reason."""
 
 
 Answer = Shown | Absent | Names | Created | Taken | Number | Value | Changed | Refused

@@ -40,7 +40,9 @@ class Finding:
     """A rule that is broken."""
 
     rule: Rule
+    """The rule."""
     sentence: str
+    """A sentence that names the operations."""
     operations: tuple[int, ...]
     """The numbers of the operations, or of the holds."""
 

@@ -36,6 +36,7 @@ class Model:
     """The behaviour of one object without concurrency."""
 
     initial: Hashable
+    """The state at the start."""
     step: Callable[[Any, Operation], Iterable[Hashable]]
     """Returns the states that an operation may lead to from a state; none if its answer does not agree with the state."""
 

@@ -32,14 +32,19 @@ class Operation:
     number: int
     """Its position in the history."""
     client: str
+    """The client's name."""
     session: int
     """The number of the client's session in which it was answered, which grows with each new session."""
     call: Call
+    """The call."""
     begin: int
+    """The moment at which the client made the call."""
     end: int | None = None
     """None if it has not ended."""
     outcome: Outcome = Outcome.UNKNOWN
+    """The effect: done, not done, or unknown."""
     answer: Answer | None = None
+    """The answer; None if there is none."""
     zxid: int | None = None
     """Of a write, its transaction. Of a read, the transaction as of which the reply shows the data. None if the client
     does not return it."""
@@ -52,6 +57,7 @@ class Fired:
     operation: int
     """The number of the read that has set it."""
     at: int
+    """The moment at which it fired."""
     event: bool = True
     """False if it has ended without an event: the client reports that it cannot be kept."""
 
@@ -62,9 +68,13 @@ class Hold:
     """The time in which a client held a lock, a lease of a semaphore, or the leadership, and could rely on it."""
 
     number: int
+    """Its number among the holds."""
     client: str
+    """The client's name."""
     path: str
+    """The path of the lock, semaphore or election."""
     begin: int
+    """The moment from which the client could rely on it."""
     end: int | None = None
     """The moment at which it began to release it, or was told that it is lost; None if it still holds it."""
     token: int | None = None
@@ -82,7 +92,9 @@ class History:
     operations: tuple[Operation, ...]
     """In the order of their numbers, which is that of their begins."""
     fired: tuple[Fired, ...] = ()
+    """The watches that fired."""
     holds: tuple[Hold, ...] = ()
+    """The times in which clients held locks."""
     resets: tuple[int, ...] = ()
     """The moments at which the data of the ensemble was lost or replaced."""
     pipelined: frozenset[str] = frozenset()

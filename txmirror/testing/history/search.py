@@ -32,6 +32,7 @@ class Searched:
     """The result of a search."""
 
     verdict: Verdict
+    """The verdict: an order was found, there is none, or undecided."""
     reason: str = ""
     """The reason for which it is undecided."""
     finding: Finding | None = None

@@ -1,0 +1,303 @@
+"""The built site: its pages fit the window, its links lead somewhere, and its reference is complete.
+
+``tox -e docs`` builds the site, and runs these tests on it. ``TXMIRROR_SITE`` names its folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import attrs
+from sphinx.util.inventory import InventoryFile
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.interface import InterfaceClass
+
+from txmirror.test.neighbours.browser import shared_browser
+
+SITE = Path(os.environ["TXMIRROR_SITE"])
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+#: The widths of a phone and of a small screen.
+NARROW, WIDE = 420, 1280
+#: The packages with names for users.
+PUBLIC = (
+    "txmirror",
+    "txmirror.aio",
+    "txmirror.checks",
+    "txmirror.client",
+    "txmirror.discovery",
+    "txmirror.embedded",
+    "txmirror.endpoints",
+    "txmirror.errors",
+    "txmirror.interfaces",
+    "txmirror.mirror",
+    "txmirror.recipes",
+    "txmirror.registry",
+    "txmirror.testing",
+    "txmirror.types",
+)
+#: Names that the packages export for one another.
+INTERNAL = {
+    "txmirror.discovery": {
+        "InstanceList",
+        "Judge",
+        "ListUser",
+        "Listed",
+        "Omissions",
+        "Verdict",
+        "Where",
+        "check_limits",
+        "equals",
+        "says",
+    },
+    "txmirror.checks": {"Durations", "ResultCounts"},
+    "txmirror.embedded": {"CannotListenExit", "EmbeddedOptions", "EmbeddedService"},
+    "txmirror.endpoints": {"parse_client", "parse_server"},
+    "txmirror.errors": {"exception_for", "missing_node"},
+    "txmirror.interfaces": {"urgent_client", "waiting_client"},
+    "txmirror.registry": {"CODECS"},
+}
+#: Members that the library itself uses, or Twisted: by their class.
+INTERNAL_MEMBERS = {
+    "txmirror.aio.Call": {"send", "throw"},
+    "txmirror.checks.CheckHealth": {"start", "stop"},
+    "txmirror.checks.ServiceHealth": {"start", "stop"},
+    "txmirror.embedded.Connection": {
+        "abort",
+        "close",
+        "connectionLost",
+        "connectionMade",
+        "dataReceived",
+        "identities",
+        "pauseProducing",
+        "resumeProducing",
+        "send",
+        "send_event",
+        "stopProducing",
+        "time_out",
+    },
+    "txmirror.interfaces.IRegistryLock": {"__aenter__", "__aexit__"},
+    "txmirror.mirror.Decoded": {"items", "keys", "values"},
+    "txmirror.mirror.Tree": {"items", "keys", "values"},
+    "txmirror.recipes.Leadership": {"stop"},
+    "txmirror.testing.EmbeddedServerMixin": {"setUp"},
+    "txmirror.testing.Link": {"client", "ended", "server"},
+    "txmirror.testing.MemoryReactor": {
+        "callLater",
+        "connectTCP",
+        "installNameResolver",
+        "is_black_hole",
+        "listenTCP",
+        "listener_at",
+        "listeners",
+        "take_port",
+    },
+}
+#: The most bytes of a page.
+REFERENCE_SIZE, PAGE_SIZE = 155_000, 190_000
+#: The most of each word in 1,000 words of the pages, as in docstrings.
+WORDS = {r"what(ever)?": 4.0, r"who(ever|m)?": 2.0, r"tells?|told": 0.5, r"gives?|gave": 1.0}
+
+_OVERFLOW = """
+const found = [], width = document.documentElement.clientWidth;
+const scrolls = (each) => {
+  for (; each && each !== document.body; each = each.parentElement)
+    if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(each).overflowX)) return true;
+  return false;
+};
+if (document.documentElement.scrollWidth > width) found.push('the page is ' + document.documentElement.scrollWidth);
+for (const each of document.querySelectorAll('article *')) {
+  const box = each.getBoundingClientRect();
+  if (box.width && box.right > width + 1 && !scrolls(each))
+    found.push(each.tagName + ' to ' + Math.round(box.right) + ': ' + each.textContent.trim().slice(0, 60));
+}
+if (arguments[0])
+  for (const each of document.querySelectorAll('article pre'))
+    if (each.scrollWidth > each.clientWidth + 1)
+      found.push('code is cut off: ' + each.scrollWidth + ' in ' + each.clientWidth + ': '
+        + each.textContent.split('\\n').sort((a, b) => b.length - a.length)[0]);
+return found.slice(0, 5);
+"""
+
+
+class Page(HTMLParser):
+    """The ids, links and text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the id and the target of an element."""
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            elif name in {"href", "src", "data"} and value:
+                self.links.append(value)
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text += data
+
+
+@cache
+def pages() -> dict[str, Page]:
+    """Return all pages by their addresses in the site."""
+    return {
+        str(path.relative_to(SITE)): Page(path) for path in sorted(SITE.rglob("*.html")) if "_static" not in path.parts
+    }
+
+
+@cache
+def documented() -> frozenset[str]:
+    """Return the full names of all objects that the reference has."""
+    with (SITE / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, name: name)
+    return frozenset(name for kind, names in inventory.items() if kind.startswith("py:") for name in names)
+
+
+def names_of(package: str) -> Iterator[str]:
+    """Yield the names that a package has for users."""
+    module = importlib.import_module(package)
+    own = (
+        name for name, each in vars(module).items() if getattr(each, "__module__", None) == package and name[0] != "_"
+    )
+    yield from sorted(set(getattr(module, "__all__", own)) - INTERNAL.get(package, set()) - {"__version__"})
+
+
+def members_of(cls: type | InterfaceClass) -> Iterator[str]:
+    """Yield the public members of a class that have a place in the reference: methods, properties, fields, attributes."""
+    if isinstance(cls, InterfaceClass):
+        yield from cls.names()
+        return
+    for each in cls.__mro__:
+        if each.__module__.startswith("txmirror"):
+            for name, member in vars(each).items():
+                if ":meta private:" in (member.__doc__ or ""):
+                    continue
+                if name[0] != "_" and (
+                    inspect.isroutine(member) or isinstance(member, (property, classmethod, staticmethod))
+                ):
+                    yield name
+    if attrs.has(cls):
+        yield from (field.name for field in attrs.fields(cls) if field.name[0] != "_")
+    yield from getattr(cls, "_fields", ())
+
+
+class ReferenceTests(SynchronousTestCase):
+    def test_names(self) -> None:
+        """The reference has every public name."""
+        # The lazy names of the package itself are those of its parts.
+        missing = [
+            f"{package}.{name}"
+            for package in PUBLIC
+            for name in names_of(package)
+            if package != "txmirror" and f"{package}.{name}" not in documented()
+        ]
+        self.assertEqual(missing, [])
+
+    def test_members(self) -> None:
+        """The reference has every public member of each class."""
+        missing = set()
+        for package in PUBLIC[1:]:
+            for name in names_of(package):
+                cls = getattr(importlib.import_module(package), name)
+                if isinstance(cls, (type, InterfaceClass)) and not issubclass_of_exception(cls):
+                    full = f"{package}.{name}"
+                    members = set(members_of(cls)) - INTERNAL_MEMBERS.get(full, set())
+                    missing |= {f"{full}.{member}" for member in members if f"{full}.{member}" not in documented()}
+        self.assertEqual(sorted(missing), [])
+
+    def test_where_it_stands(self) -> None:
+        """No member's description is only a reference to another one, or the name of a tuple's field."""
+        for name, page in pages().items():
+            self.assertNotIn("Alias for field", page.text, name)
+            self.assertEqual(re.findall(r"\bSee [\w.]+\(\)\.", page.text), [], name)
+
+    def test_sizes(self) -> None:
+        """No page is too long to load and to read."""
+        sizes = {name: (SITE / name).stat().st_size for name in pages()}
+        large = {
+            name: size
+            for name, size in sizes.items()
+            if size > (REFERENCE_SIZE if name.startswith("reference/") else PAGE_SIZE)
+        }
+        self.assertEqual(large, {})
+
+
+def issubclass_of_exception(cls: type | InterfaceClass) -> bool:
+    """Return whether a class is an exception: these share their attributes, which stand on the page once."""
+    return isinstance(cls, type) and issubclass(cls, BaseException)
+
+
+class LinkTests(SynchronousTestCase):
+    def test_links(self) -> None:
+        """Every link within the site leads to a file, and to an element of it."""
+        broken = []
+        count = 0
+        for name, page in pages().items():
+            for link in page.links:
+                target = urlsplit(link)
+                if target.scheme or target.netloc:
+                    continue
+                count += 1
+                path = os.path.normpath(Path(name).parent / unquote(target.path)) if target.path else name
+                if not (SITE / path).exists() or (
+                    target.fragment and path in pages() and unquote(target.fragment) not in pages()[path].ids
+                ):
+                    broken.append(f"{name}: {link}")
+        self.assertGreater(count, 1000)
+        self.assertEqual(broken, [])
+
+    def test_questions(self) -> None:
+        """A test stands behind each answer to a common question."""
+        text = (DOCS / "faq.rst").read_text("utf-8")
+        tests = re.findall(r"^\.\. tested-by: (.+)$", text, re.MULTILINE)
+        self.assertEqual(len(tests), len(re.findall(r"^~+$", text, re.MULTILINE)))
+        for name in tests:
+            module, case, *test = re.split(r"\.(?=[A-Z]|(?<=Tests\.)test_)", name)
+            cls = getattr(importlib.import_module(module), case)
+            self.assertTrue(all(hasattr(cls, each) for each in test), name)
+
+
+class TextTests(SynchronousTestCase):
+    def test_words(self) -> None:
+        """The pages are in plain English: clauses with "what" and "who" are rare."""
+        text = "\n".join(path.read_text("utf-8") for path in DOCS.rglob("*.rst"))
+        thousands = len(re.findall(r"[A-Za-z][\w'-]*", text)) / 1000
+        for word, most in WORDS.items():
+            count = len(re.findall(rf"\b({word})\b", text, re.IGNORECASE))
+            self.assertLess(count / thousands, most, word)
+
+
+class BrowserTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        """Use one browser for all pages."""
+        self.browser = shared_browser()
+
+    def test_widths(self) -> None:
+        """In a narrow window and on a small screen, light and dark, nothing overflows. Code is cut off at no line there."""
+        found = []
+        for name in pages():
+            self.browser.open((SITE / name).as_uri(), width=NARROW)
+            for width, dark in ((NARROW, False), (NARROW, True), (WIDE, True), (WIDE, False)):
+                self.browser.appear(width=width, dark=dark)
+                found += [f"{name} at {width}: {each}" for each in self.browser.run(_OVERFLOW, width == WIDE)]
+        self.assertEqual(sorted(set(found)), [])
+
+    def test_accessible(self) -> None:
+        """The first page, a guide and a page of the reference follow the rules of axe, light and dark."""
+        for name in ("index.html", "guides/discovery.html", "reference/discovery.html"):
+            for dark in (False, True):
+                self.browser.open((SITE / name).as_uri(), width=WIDE, dark=dark)
+                self.assertEqual(self.browser.violations(), [], name)
