@@ -80,7 +80,7 @@ class Acquirable:
             state = "free" if self._work is None else "being acquired"
         else:
             state = "held" if self.held else "lost"
-        return f"<{type(self).__name__} {self.path!r} {state}>"
+        return f"<{type(self).__name__} {self.describe()} {state}>"
 
     @property
     def held(self) -> bool:
@@ -191,6 +191,13 @@ class Acquirable:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Deferred[None]:
         return self.release()
+
+    def describe(self) -> str:
+        """Return where we contend, and who we are, for a ``repr``.
+
+        :meta private:
+        """
+        return self._contender.describe()
 
     def measure_as(self, meter: Meter) -> None:
         """Report to the metrics as the part of another recipe.

@@ -48,7 +48,7 @@ class Barrier:
         self._client = self._place.client
 
     def __repr__(self) -> str:
-        return f"<Barrier {self._place!r}>"
+        return f"<Barrier {self._place.describe()}>"
 
     @property
     def path(self) -> str:

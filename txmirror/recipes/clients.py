@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txmirror.interfaces import IZooKeeperClient, waiting_client
 from txmirror.mirror import Mirror
+from txmirror.printable import session_name
 from txmirror.types import ACL, OPEN_ACL
 
 _T = TypeVar("_T")
@@ -41,6 +42,13 @@ def connecting(client: IZooKeeperClient, work: Callable[[], Deferred[_T]]) -> De
         return outcome
 
     return work().addBoth(over)
+
+
+def place_and_name(client: IZooKeeperClient, path: str, name: str = "") -> str:
+    """Return where a recipe works, and who does, for its ``repr``."""
+    session = client.session_id
+    where = f"{path!r} of {f'session {session_name(session)}' if session else 'no session'}"
+    return f"{where} {name!r}" if name else where
 
 
 def checked_acl(acl: Sequence[ACL] | None) -> tuple[ACL, ...]:

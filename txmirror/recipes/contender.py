@@ -16,7 +16,7 @@ from txmirror.deferreds import Waiters
 from txmirror.errors import NoNodeException, PathError, ZooKeeperException
 from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
-from txmirror.recipes.clients import checked_acl, client_of
+from txmirror.recipes.clients import checked_acl, client_of, place_and_name
 from txmirror.recipes.lock_node import LockNode
 from txmirror.recipes.meter import make_meter
 from txmirror.recipes.retry_policy import RetryPolicy, discard
@@ -75,6 +75,10 @@ class Contender:
         self.lease: ISessionLease | None = ISessionLease(self.client, None)
         self.meter = make_meter(self.client, kind, path, self.reactor)
         self.node: LockNode | None = None
+
+    def describe(self) -> str:
+        """Return where we contend, and who we are, for a ``repr``."""
+        return place_and_name(self.client, self.path, self.name)
 
     async def make_node(self, beginning: str, *, sequence: bool) -> LockNode:
         """Create a node that stands for us. The parameters are those of :class:`LockNode`."""

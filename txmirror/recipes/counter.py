@@ -95,7 +95,7 @@ class Counter(Generic[NumberT]):
         self._writes = ConditionalWrites(self._place, b"", "the amount may have been added, or not")
 
     def __repr__(self) -> str:
-        return f"<Counter {self._place!r}>"
+        return f"<Counter {self._place.describe()}>"
 
     @property
     def path(self) -> str:

@@ -83,7 +83,7 @@ class DoubleBarrier:
 
     def __repr__(self) -> str:
         state = "entered" if self._entered else "outside" if self._node is None else "entering"
-        return f"<DoubleBarrier {self._place!r} {state}>"
+        return f"<DoubleBarrier {self._place.describe(self.name)} {state}>"
 
     @property
     def path(self) -> str:

@@ -71,7 +71,8 @@ class Election:
         self._stopping: Waiters[None] = Waiters()
 
     def __repr__(self) -> str:
-        return f"<Election {self._lock.path!r}{' leading' if self._lock.held else ''}>"
+        state = "outside" if self._work is None else "leading" if self._lock.held else "standing"
+        return f"<Election {self._lock.describe()} {state}>"
 
     @property
     def leading(self) -> Leadership:

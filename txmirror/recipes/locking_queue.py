@@ -71,7 +71,7 @@ class LockingQueue:
         self._entries = Entries(self._place, f"{path}/entries", MarkedWrites(self._place, path, reuse=True))
 
     def __repr__(self) -> str:
-        return f"<LockingQueue {self._place!r}>"
+        return f"<LockingQueue {self._contender.describe()}>"
 
     @property
     def path(self) -> str:

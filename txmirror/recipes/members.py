@@ -63,7 +63,7 @@ class Members(Membership):
             raise TypeError(f"the data of a member is bytes, not {data!r:.60}")
         self.name = name
         self.data = data
-        super().__init__(place, lambda: KeptNode(place, name, data))
+        super().__init__(place, name, lambda: KeptNode(place, name, data))
 
     def members(self) -> Deferred[dict[str, bytes]]:
         """Return the data of all members, by their names.

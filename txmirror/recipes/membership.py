@@ -24,19 +24,21 @@ class Membership:
     """A program that is a member from :meth:`join` to :meth:`leave`.
 
     :param place: the parent of the members' nodes.
+    :param name: our name.
     :param make_node: makes our node.
     """
 
     _log = Logger()
 
-    def __init__(self, place: Place, make_node: Callable[[], KeptNode]) -> None:
+    def __init__(self, place: Place, name: str, make_node: Callable[[], KeptNode]) -> None:
         self._place = place
+        self._name = name
         self._make_node = make_node
         self._node: KeptNode | None = None
 
     def __repr__(self) -> str:
         state = "outside" if self._node is None else "joined" if self._node.present else "joining"
-        return f"<{type(self).__name__} {self._place!r} {state}>"
+        return f"<{type(self).__name__} {self._place.describe(self._name)} {state}>"
 
     @property
     def path(self) -> str:

@@ -50,7 +50,7 @@ class MultiLock:
         state = (
             "held" if self.held else "lost" if self._acquired else "free" if self._work is None else "being acquired"
         )
-        return f"<MultiLock {', '.join(repr(lock.path) for lock in self.locks)} {state}>"
+        return f"<MultiLock {', '.join(lock.describe() for lock in self.locks)} {state}>"
 
     @property
     def held(self) -> bool:

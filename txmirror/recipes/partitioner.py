@@ -116,7 +116,9 @@ class Partitioner:
         self._changes: Waiters[None] = Waiters()
 
     def __repr__(self) -> str:
-        return f"<Partitioner {self._place!r} {self.name!r} with {len(self.shares)} of {len(self._elections)} items>"
+        return (
+            f"<Partitioner {self._place.describe(self.name)} with {len(self.shares)} of {len(self._elections)} items>"
+        )
 
     @property
     def path(self) -> str:

@@ -57,7 +57,7 @@ class Party(Membership):
         if not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r:.60}")
         self.name = name
-        super().__init__(place, lambda: KeptNode(place, f"{uuid.uuid4().hex}{_MARK}", name.encode()))
+        super().__init__(place, name, lambda: KeptNode(place, f"{uuid.uuid4().hex}{_MARK}", name.encode()))
 
     def members(self) -> Deferred[list[str]]:
         """Return the names of all members, in no order.

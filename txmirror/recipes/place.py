@@ -13,8 +13,7 @@ from txmirror.creating_paths import create_path
 from txmirror.errors import NoNodeException, PathError
 from txmirror.interfaces import ITransaction, ITransactions, IZooKeeperClient
 from txmirror.mirror import Mirror
-from txmirror.printable import session_name
-from txmirror.recipes.clients import checked_acl, client_of, connecting
+from txmirror.recipes.clients import checked_acl, client_of, connecting, place_and_name
 from txmirror.recipes.meter import make_meter
 from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.timers import reactor_or_global
@@ -56,9 +55,12 @@ class Place:
         self.retry_policy = RetryPolicy(self.client, self.reactor, through_sessions=True)
         self.meter = make_meter(self.client, kind, path, self.reactor)
 
-    def __repr__(self) -> str:
-        session = self.client.session_id
-        return f"{self.path!r} of {f'session {session_name(session)}' if session else 'no session'}"
+    def describe(self, name: str = "") -> str:
+        """Return where we work, and who we are, for a ``repr``.
+
+        :param name: our name.
+        """
+        return place_and_name(self.client, self.path, name)
 
     def run(self, work: Callable[[], Coroutine[Deferred[Any], Any, _T]], *, limit: float | None = None) -> Deferred[_T]:
         """Connect the client, unless that was begun before, and run a coroutine.

@@ -88,7 +88,7 @@ class Queue:
         self._entries = Entries(self._place, path, self._marks)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._place!r}>"
+        return f"<{type(self).__name__} {self._place.describe()}>"
 
     @property
     def path(self) -> str:

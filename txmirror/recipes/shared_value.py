@@ -69,7 +69,7 @@ class SharedValue:
         self._writes = ConditionalWrites(self._place, default, "the value may have been changed, or not")
 
     def __repr__(self) -> str:
-        return f"<SharedValue {self._place!r}>"
+        return f"<SharedValue {self._place.describe()}>"
 
     @property
     def path(self) -> str:

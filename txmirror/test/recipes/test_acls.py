@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoAuthException
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
-from txmirror.recipes.acquirable import Acquirable
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
@@ -122,14 +121,3 @@ class AclTests(RecipeCase):
         self.done(lock.acquire())
         (node,) = self.nodes()
         self.assertEqual((self.acl(self.path), self.acl(f"{self.path}/{node}")), (list(OPEN_ACL), _OURS))
-
-    def test_wrong_acl(self) -> None:
-        """An invalid ACL is a TypeError at once, and quoted."""
-        wrong: list[Any] = ["world", [("world", "anyone")], digest_acl("app", "secret"), 31]
-        makers: list[type[Acquirable | Election]] = [Lock, ReadLock, WriteLock, Semaphore, Election]
-        for maker in makers:
-            make: Any = maker
-            for acl in wrong:
-                self.assertRaises(TypeError, make, self.observer, self.path, acl=acl, reactor=self.world.reactor)
-        error = self.assertRaises(TypeError, Lock, self.observer, self.path, acl="world", reactor=self.world.reactor)
-        self.assertEqual(str(error), "an acl is a sequence of ACL, not 'world'")

@@ -255,4 +255,4 @@ class ElectionTests(RecipeCase):
         self.assertIn("'lead'", str(self.assertRaises(TypeError, election.run, wrong)))
         self.lead(election, Term())
         error = self.assertRaises(RuntimeError, election.run, Term())
-        self.assertIn("<Election '/election' leading>", str(error))
+        self.assertIn(f"{election!r} stands for election already", str(error))

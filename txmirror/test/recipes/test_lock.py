@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txmirror.errors import ClosingException, NoAuthException, NoChrootException, NoNodeException, PathError
+from txmirror.printable import session_name
 from txmirror.recipes import Lock, ReadLock, WriteLock
 from txmirror.test.recipes.case import Counts, RecipeCase
 from txmirror.types import ACL, Permission
@@ -110,10 +111,11 @@ class LockTests(RecipeCase):
         lock = self.lock()
         acquired = lock.acquire()
         error = self.assertRaises(RuntimeError, lock.acquire)
-        self.assertIn("<Lock '/locks/one' being acquired>", str(error))
+        self.assertIn(f"{lock!r} is not re-entrant", str(error))
+        self.assertIn(" being acquired>", str(error))
         self.done(acquired)
         error = self.assertRaises(RuntimeError, lock.acquire, wait=0)
-        self.assertIn("<Lock '/locks/one' held>", str(error))
+        self.assertIn(" held>", str(error))
         self.assertEqual(len(self.nodes()), 1)
 
     def test_context(self) -> None:
@@ -162,21 +164,22 @@ class LockTests(RecipeCase):
             self.assertIn(repr(wait), str(self.assertRaises(ValueError, lock.acquire, wait=wait)))
         for other in ("1", True):
             self.assertIn(repr(other), str(self.assertRaises(TypeError, lock.acquire, wait=other)))
-        self.assertEqual(repr(lock), "<Lock '/locks/one' free>")
+        self.assertEqual(repr(lock)[-6:], " free>")
 
     def test_repr(self) -> None:
-        """The repr shows the state; a lost lock is not held, and must still be released."""
+        """The repr shows the session, our name and the state; a lost lock is not held, and must still be released."""
         client = self.client()
-        lock = self.lock(client)
+        lock = self.lock(client, name="host1")
+        beginning = f"<Lock '/locks/one' of session {session_name(client.session_id)} 'host1'"
         acquired = lock.acquire()
-        self.assertEqual(repr(lock), "<Lock '/locks/one' being acquired>")
+        self.assertEqual(repr(lock), f"{beginning} being acquired>")
         self.done(acquired)
-        self.assertEqual(repr(lock), "<Lock '/locks/one' held>")
+        self.assertEqual(repr(lock), f"{beginning} held>")
         self.done(client.close())
-        self.assertEqual(repr(lock), "<Lock '/locks/one' lost>")
+        self.assertEqual(repr(lock), "<Lock '/locks/one' of no session 'host1' lost>")
         self.assertIn("lost", str(self.assertRaises(RuntimeError, lock.acquire)))
         self.done(lock.release())
-        self.assertEqual(repr(lock), "<Lock '/locks/one' free>")
+        self.assertEqual(repr(lock), "<Lock '/locks/one' of no session 'host1' free>")
 
 
 class LineTests(RecipeCase):
