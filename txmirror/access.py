@@ -21,7 +21,8 @@ from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission,
 #: The longest password file, in bytes.
 _LONGEST_PASSWORD = 65536
 
-_PERMISSIONS = {
+#: The permissions by their letters.
+PERMISSIONS = {
     "c": Permission.CREATE,
     "d": Permission.DELETE,
     "r": Permission.READ,
@@ -201,9 +202,9 @@ def parse_acl(text: str) -> tuple[ACL, ...]:
             raise ValueError(
                 "'digest:...': the identity is NAME:HASH, where HASH is the SHA-1 of NAME:PASSWORD in base64"
             )
-        if not letters or len(set(letters)) != len(letters) or not set(letters) <= _PERMISSIONS.keys():
-            raise ValueError(f"{letters!r} are no permissions: of the letters {''.join(_PERMISSIONS)}, each once")
-        entries.append(ACL(sum(_PERMISSIONS[letter] for letter in letters), scheme, identity))
+        if not letters or len(set(letters)) != len(letters) or not set(letters) <= PERMISSIONS.keys():
+            raise ValueError(f"{letters!r} are no permissions: of the letters {''.join(PERMISSIONS)}, each once")
+        entries.append(ACL(sum(PERMISSIONS[letter] for letter in letters), scheme, identity))
     return tuple(entries)
 
 
@@ -211,7 +212,7 @@ def show_acl(acl: Iterable[ACL]) -> list[str]:
     """Return the entries of an ACL in the form of zkCli, as :func:`parse_acl` reads it: ``scheme:id:permissions``."""
     return [
         f"{each.scheme}:{each.identity}:"
-        + "".join(letter for letter, permission in _PERMISSIONS.items() if each.permissions & permission)
+        + "".join(letter for letter, permission in PERMISSIONS.items() if each.permissions & permission)
         for each in acl
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from txmirror.access import show_acl
 from txmirror.cli.exporting import Messages
 from txmirror.cli.formats import data_fields, json_line
 from txmirror.cli.importing import Export
@@ -27,7 +28,6 @@ from txmirror.cli.subtrees.records import (
     Unreadable,
     attributes_of,
     path_of,
-    write_entry,
 )
 from txmirror.cli.subtrees.walk import Walk
 from txmirror.client import ZooKeeperClient
@@ -204,7 +204,7 @@ def _text(left: Side, right: Side, difference: Difference) -> Iterator[str]:
         yield f"Only {names[one.ephemeral is None]} is ephemeral, and not {names[one.ephemeral is not None]}"
     if "acl" in difference.parts:
         yield f"The ACLs of {names[0]} and {names[1]} differ"
-        yield from _unified([*map(write_entry, one.acl or ())], [*map(write_entry, other.acl or ())], names)
+        yield from _unified(show_acl(one.acl or ()), show_acl(other.acl or ()), names)
     if "data" in difference.parts:
         yield from _data(one.data, other.data, names)
 

@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
+from txmirror.access import show_acl
 from txmirror.cli.exporting import Messages
 from txmirror.cli.formats import data_fields, json_line
 from txmirror.cli.run import Outcome, Run
@@ -19,7 +20,7 @@ from txmirror.cli.subtrees.json_lines import Header, InvalidExport, LineReader
 from txmirror.cli.subtrees.merging import Nothing, Stored
 from txmirror.cli.subtrees.pacing import Pace
 from txmirror.cli.subtrees.plan import Existing, Plan
-from txmirror.cli.subtrees.records import Item, Record, Source, write_entry
+from txmirror.cli.subtrees.records import Item, Record, Source
 from txmirror.cli.subtrees.walk import SYSTEM, Walk
 from txmirror.cli.subtrees.writes import Write, Writer
 from txmirror.creating_paths import create_path
@@ -194,7 +195,7 @@ class _Import:
             if self._options.as_json:
                 value: dict[str, Any] = {"action": write.action, "path": write.path}
                 value |= data_fields(write.data) if write.action in ("create", "set") else {}
-                value |= {} if write.acl is None else {"acl": [write_entry(entry) for entry in write.acl]}
+                value |= {} if write.acl is None else {"acl": show_acl(write.acl)}
                 lines.append(json_line(value))
             else:
                 lines.append(f"{write.action:<7}  {on_one_line(write.path)}")

@@ -10,22 +10,16 @@ from typing import Any, Final, Protocol
 import attrs
 
 from txmirror import paths
+from txmirror.access import PERMISSIONS, show_acl
 from txmirror.cli.formats import data_fields
 from txmirror.json_text import JSONWriter, read_json
 from txmirror.printable import quote, suggest
-from txmirror.types import ACL, Permission
+from txmirror.types import ACL
 
 #: The names from the root of the subtree to a node; empty for the root itself.
 Place = tuple[str, ...]
 
 _WRITER: Final = JSONWriter()
-_LETTERS: Final = {
-    "c": Permission.CREATE,
-    "d": Permission.DELETE,
-    "r": Permission.READ,
-    "w": Permission.WRITE,
-    "a": Permission.ADMIN,
-}
 #: The longest time to live that a server accepts, in seconds.
 _LONGEST_TTL: Final = (2**40 - 1) / 1000
 
@@ -92,12 +86,6 @@ def place_of(path: str) -> Place:
     return () if path == "/" else tuple(path[1:].split("/"))
 
 
-def write_entry(entry: ACL) -> str:
-    """Return an entry of an ACL in the form of zkCli: ``scheme:id:permissions``."""
-    letters = "".join(letter for letter, permission in _LETTERS.items() if entry.permissions & permission)
-    return f"{entry.scheme}:{entry.identity}:{letters}"
-
-
 def read_entry(text: object) -> ACL:
     """Parse an entry of an ACL.
 
@@ -112,17 +100,19 @@ def read_entry(text: object) -> ACL:
             and second
             and letters
             and len(set(letters)) == len(letters)
-            and set(letters) <= set(_LETTERS)
+            and set(letters) <= set(PERMISSIONS)
         ):
-            return ACL(sum(_LETTERS[letter] for letter in letters), scheme, identity)
-    raise ValueError(f"{quote(text)} is not scheme:id:permissions, with permissions of the letters {''.join(_LETTERS)}")
+            return ACL(sum(PERMISSIONS[letter] for letter in letters), scheme, identity)
+    raise ValueError(
+        f"{quote(text)} is not scheme:id:permissions, with permissions of the letters {''.join(PERMISSIONS)}"
+    )
 
 
 def attributes_of(record: Record) -> dict[str, Any]:
     """Return all of a node but its path and data, as JSON has it."""
     value: dict[str, Any] = {}
     if record.acl is not None:
-        value["acl"] = [write_entry(entry) for entry in record.acl]
+        value["acl"] = show_acl(record.acl)
     if record.ephemeral is not None:
         value["ephemeral"] = record.ephemeral
     if record.container:
