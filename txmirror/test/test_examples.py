@@ -27,7 +27,7 @@ from txmirror.testing import ServerProcess
 
 _FOLDER = "TXMIRROR_EXAMPLES"
 #: The programs that the commands of pages run: see txmirror.test.pages.
-RUN_BY_PAGES = {"greet.py", "greeter.py", "greeters.py"}
+RUN_BY_PAGES = {"greet.py", "greeter.py", "greeters.py", "watched_settings.py"}
 
 
 def find_examples() -> Path:
@@ -257,6 +257,12 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("recipe_parts.py").addCallback(
             lambda lines: self.assertEqual(sorted(lines), sorted(expected))
+        )
+
+    def test_endpoint_parts(self) -> Deferred[None]:
+        """Endpoints as objects register and find servers, also one that says when it has answered everything."""
+        return self.run_example("endpoint_parts.py").addCallback(
+            self.assertEqual, ["2 * 21 = 42", "2 * 4 = 8", "no orders"]
         )
 
     def test_settings(self) -> Deferred[None]:
@@ -491,6 +497,29 @@ class ExampleTests(TestCase):
             "found: ['a:80']",
         ]
         self.assertEqual(self.run_on_server("asyncio_program.py"), expected)
+
+    def test_asyncio_signals(self) -> None:
+        """At SIGTERM the program closes its session, and ends without an error."""
+        server = ServerProcess()
+        self.addCleanup(server.stop)
+        program = subprocess.Popen(
+            [sys.executable, "-B", "asyncio_signals.py", server.connect_string],
+            cwd=find_examples(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert program.stdout is not None
+        self.assertEqual(program.stdout.readline(), "None\n")
+        program.terminate()
+        _, errors = program.communicate(timeout=self.timeout)
+        self.assertEqual((program.returncode, errors), (0, ""))
+        self.assertRegex(server.output, r"Session 0x[0-9a-f]+: ended, its client closed it")
+
+    def test_on_txzookeeper(self) -> None:
+        """A mirror works on a client of txzookeeper."""
+        install_or_skip()
+        self.assertEqual(self.run_on_server("on_txzookeeper.py"), ["['zookeeper']"])
 
     def test_all(self) -> None:
         """No example is without its test. The tests of neighbours run two: they need another project, or the daemon. The tests of

@@ -3,6 +3,7 @@
 A comment just before a block says how it is tested::
 
     .. terminal: server (keeps running)
+    .. file: greeters.py
     .. not-run: it installs a package of the system
     .. tested-by: txmirror.test.web.api.test_documentation
 """
@@ -16,7 +17,7 @@ import attrs
 
 _DIRECTIVE = re.compile(r"( *)\.\. (code-block|literalinclude):: ?(.*)")
 _OPTION = re.compile(r" +:([a-z-]+): ?(.*)")
-_MARK = re.compile(r" *\.\. (terminal|not-run|tested-by|needs): (.+)")
+_MARK = re.compile(r" *\.\. (terminal|file|not-run|tested-by|needs): (.+)")
 
 
 @attrs.frozen
@@ -48,6 +49,7 @@ def find_blocks(document: str) -> Iterator[Block]:
     """Yield the blocks of a document."""
     lines = document.expandtabs().splitlines()
     marks: dict[str, str] = {}
+    in_text = False
     number = 0
     while number < len(lines):
         line = lines[number]
@@ -55,6 +57,10 @@ def find_blocks(document: str) -> Iterator[Block]:
         if mark := _MARK.fullmatch(line):
             marks[mark[1]] = mark[2]
             continue
+        # They hold for the block, or for the paragraph that introduces it.
+        if in_text and not line:
+            marks = {}
+        in_text = bool(line)
         if directive := _DIRECTIVE.fullmatch(line):
             begin, indentation = number, len(directive[1])
             options = {}
@@ -69,8 +75,9 @@ def find_blocks(document: str) -> Iterator[Block]:
             begin = number
             content, number = _content(lines, number, len(line) - len(line.lstrip()))
             yield Block(begin, "literal", "", {}, marks, content)
-        if line:
-            marks = {}
+        else:
+            continue
+        marks, in_text = {}, False
 
 
 def _content(lines: list[str], number: int, indentation: int) -> tuple[tuple[str, ...], int]:

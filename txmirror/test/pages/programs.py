@@ -99,9 +99,11 @@ def serve(address: str) -> None:
                     selector.register(ended, selectors.EVENT_READ)
                     selector.register(link, selectors.EVENT_READ, ended)
                 elif key.data is not None:
-                    # The script was killed.
-                    selector.unregister(key.fileobj)
-                    os.kill(running[key.data][0], signal.SIGKILL)
+                    # The script was killed, unless the process has ended in this very turn, and the connection is closed already.
+                    child, link = running.get(key.data, (0, listener))
+                    if link is key.fileobj:
+                        selector.unregister(link)
+                        os.kill(child, signal.SIGKILL)
                 else:
                     _finish(selector, key.fd, *running.pop(key.fd))
 

@@ -144,7 +144,7 @@ class Page:
     def include(self, block: Block) -> None:
         """Copy an example that the page shows."""
         source = self._examples.parent / block.argument.lstrip("/").removeprefix("../")
-        self.write(block.options.get("caption", source.name), source.read_text(encoding="utf-8"))
+        self.write(source.name, source.read_text(encoding="utf-8"))
 
     def run(self, block: Block) -> None:
         """Run the commands of a block in its terminal, and compare their outputs.

@@ -44,8 +44,8 @@ class PageTests(SynchronousTestCase):
 
     timeout = 60
 
-    def run_page(self, name: str) -> None:
-        blocks = blocks_of(name)
+    def run_page(self, page_name: str) -> None:
+        blocks = blocks_of(page_name)
         page = Page(shared_programs(), find_examples())
         self.addCleanup(page.close)
         if not any("txmirror.embedded" in line for block in blocks if is_run(block) for line in block.lines):
@@ -55,8 +55,8 @@ class PageTests(SynchronousTestCase):
                 check_available()
             if block.language == "include":
                 page.include(block)
-            elif "caption" in block.options:
-                page.write(block.options["caption"], block.text)
+            elif name := block.marks.get("file") or block.options.get("caption"):
+                page.write(name, block.text)
             elif is_run(block):
                 page.run(block)
 
