@@ -27,6 +27,7 @@ from txmirror.creating_paths import create_path
 from txmirror.errors import NoNodeException, ZooKeeperException
 from txmirror.printable import on_one_line
 from txmirror.recipes.retry_policy import RetryPolicy
+from txmirror.types import OPEN_ACL
 
 
 # More than 7 parameters: one for each option.
@@ -138,8 +139,13 @@ class _Import:
             raise NoNodeException(text, path=self._path, applied=False)
 
     async def _write(self) -> Outcome:
+        acl = self._run.acl
         writer = Writer(
-            self._run.client, self._policy, overwrite=self._options.existing is Existing.OVERWRITE, failed=self._failed
+            self._run.client,
+            self._policy,
+            acl=OPEN_ACL if acl is None else acl,
+            overwrite=self._options.existing is Existing.OVERWRITE,
+            failed=self._failed,
         )
         pace = Pace(self._run.reactor, self._options.rate)
 

@@ -128,7 +128,11 @@ def diff(
     if file is not None:
         if other is not None or other_servers is not None or other_profile is not None:
             raise click.UsageError("--file excludes OTHER, --other-servers and --other-profile")
-        exported = Side("/", export=_open(file, invocation.stdin, partial=False), file=file)
+        found = _open(file, invocation.stdin, partial=False)
+        if acls and not found.header.acls:
+            found.close()
+            raise click.UsageError(f"--acls: {file!r} is an export without ACLs")
+        exported = Side("/", export=found, file=file)
         return invocation.run(lambda run: comparing.diff(run, left, exported, options))
     settings = _other_settings(invocation, other_servers, other_profile)
     if settings is None and other is None:

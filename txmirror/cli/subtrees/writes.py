@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NodeExistsException, NoNodeException, UnimplementedException, ZooKeeperException
 from txmirror.recipes.retry_policy import RetryPolicy
-from txmirror.types import ACL, OPEN_ACL
+from txmirror.types import ACL
 
 #: The most writes and bytes in a transaction, and the most transactions in flight.
 _WRITES = 100
@@ -66,6 +66,7 @@ class Writer:
 
     :param client: writes.
     :param policy: repeats writes.
+    :param acl: the access control list of new nodes for which the export has none.
     :param overwrite: whether to replace the data of a node that another client has created meanwhile.
     :param failed: called with each write that is impossible, and the reason.
     """
@@ -75,11 +76,13 @@ class Writer:
         client: ZooKeeperClient,
         policy: RetryPolicy,
         *,
+        acl: Sequence[ACL],
         overwrite: bool,
         failed: Callable[[Write, ZooKeeperException], None],
     ) -> None:
         self._client = client.waiting()
         self._policy = policy
+        self._acl = tuple(acl)
         self._overwrite = overwrite
         self._failed = failed
         self._next: list[Write] = []
@@ -123,7 +126,7 @@ class Writer:
         transaction = self._client.transaction()
         for write in writes:
             if write.action == "create":
-                transaction.create(write.path, write.data, OPEN_ACL if write.acl is None else write.acl)
+                transaction.create(write.path, write.data, self._acl if write.acl is None else write.acl)
             elif write.action == "set":
                 transaction.set(write.path, write.data)
             else:
@@ -160,7 +163,7 @@ class Writer:
 
     async def _do(self, write: Write) -> None:
         """Do one write. It has the same effect if it was done before."""
-        client, acl = self._client, OPEN_ACL if write.acl is None else write.acl
+        client, acl = self._client, self._acl if write.acl is None else write.acl
         if write.action == "set":
             await client.set(write.path, write.data)
         elif write.action == "set-acl":

@@ -140,4 +140,5 @@ class DiffTests(TransferTestCase):
     def test_usage(self) -> None:
         self.assertIn("nothing to compare with", self.refused(64, "diff", "/app"))
         self.assertIn("--file excludes", self.refused(64, "diff", "/app", "/copy", "--file", self.file))
+        self.assertIn("without ACLs", self.refused(64, "diff", "/app", "--file", self.file, "--acls"))
         self.assertIn("--other-servers", self.refused(64, "diff", "/app", "--other-servers", ":x"))

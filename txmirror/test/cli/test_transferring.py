@@ -355,6 +355,18 @@ class ImportTests(TransferTestCase):
         self.do("import", "/plain", self.file, "--existing", "overwrite")
         self.assertEqual(self.world.result(self.other.get_acl("/plain/db"))[0], acl)
 
+    def test_acl_option(self) -> None:
+        """Nodes for which the export has no ACL get that of --acl, as those of create do; ACLs of the export count more."""
+        acl = [ACL(Permission.ALL, "ip", "127.0.0.1"), ACL(Permission.READ, "world", "anyone")]
+        options = ("--acl", "ip:127.0.0.1:cdrwa,world:anyone:r")
+        self.do("import", "/copy", self.file, *options)
+        for path in ("/copy", "/copy/db/port"):
+            self.assertEqual(self.world.result(self.other.get_acl(path))[0], acl)
+        Path(self.file).unlink()
+        self.do("export", "/app", self.file, "--acls")
+        self.do("import", "/plain", self.file, *options)
+        self.assertEqual(tuple(self.world.result(self.other.get_acl("/plain/db"))[0]), OPEN_ACL)
+
     def test_ephemerals(self) -> None:
         Path(self.file).unlink()
         self.make("/app/live", b"me", ephemeral=True)
