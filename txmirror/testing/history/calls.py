@@ -159,6 +159,7 @@ class Change:
     """
 
     path: str
+    """The node's path."""
     value: str
     """The new value, which no other change writes."""
     expected: str | None = None
@@ -170,6 +171,7 @@ class Look:
     """Read a shared value. The answer is a :class:`Value`."""
 
     path: str
+    """The node's path."""
 
 
 @attrs.frozen
@@ -177,6 +179,7 @@ class Block:
     """Put a barrier in place. There is no answer."""
 
     path: str
+    """The barrier's path."""
 
 
 @attrs.frozen
@@ -184,6 +187,7 @@ class Unblock:
     """Remove a barrier. There is no answer."""
 
     path: str
+    """The barrier's path."""
 
 
 @attrs.frozen
@@ -191,6 +195,7 @@ class Pass:
     """Wait at a barrier until it is gone. There is no answer."""
 
     path: str
+    """The barrier's path."""
 
 
 @attrs.frozen
@@ -198,7 +203,9 @@ class Join:
     """Become a member of a group, with a name that no other member has. There is no answer."""
 
     path: str
+    """The group's path."""
     name: str
+    """The member's name."""
 
 
 @attrs.frozen
@@ -206,7 +213,9 @@ class Leave:
     """Be no member any more. There is no answer."""
 
     path: str
+    """The group's path."""
     name: str
+    """The member's name."""
 
 
 @attrs.frozen
@@ -214,6 +223,7 @@ class Members:
     """Read the names of the members of a group. The answer is :class:`Names`."""
 
     path: str
+    """The group's path."""
 
 
 Read = Get | Exists | Children
@@ -284,6 +294,7 @@ class Value:
     """A shared value, which is empty at first."""
 
     value: str
+    """The value."""
 
 
 @attrs.frozen
