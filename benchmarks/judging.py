@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from history_workloads import ITEMS, LOCK, PASSED, PROCESSES
+from history_workloads import ITEMS, PASSED, PROCESSES, SHARES
 from recording import read_all
 
 from txmirror.testing.history import (
@@ -150,7 +150,7 @@ def _gap(history: History, others: Iterable[int] = ()) -> float:
 
     :param others: moments from which on the time counts anew.
     """
-    begins = [each.begin for each in history.holds if each.path == LOCK]
+    begins = [each.begin for each in history.holds if not each.path.startswith(SHARES)]
     if not begins:
         return 0
     moments = sorted([*begins, *others])

@@ -22,6 +22,7 @@ import txmirror
 from txmirror.testing.history import (
     Absent,
     Add,
+    Block,
     Call,
     Create,
     Fired,
@@ -31,9 +32,11 @@ from txmirror.testing.history import (
     Number,
     Operation,
     Outcome,
+    Pass,
     Set,
     Shown,
     Transaction,
+    Unblock,
     to_lines,
 )
 
@@ -161,15 +164,23 @@ class JudgingTests(SynchronousTestCase):
         with (self.folder / f"{client}.jsonl").open("a") as file:
             file.write(f"{line}\n")
 
+    # More than 7 parameters: what is known of an operation.
     def do(
-        self, client: str, call: Call, begin: float, end: float | None = None, answer: Any = None, session: int = 1
+        self,
+        client: str,
+        call: Call,
+        begin: float,
+        end: float | None = None,
+        answer: Any = None,
+        session: int = 1,
+        zxid: int | None = None,
     ) -> None:
         """Write an operation that was done, or, without an end, one that has not ended."""
         number = self.counts[client]
         self.counts[client] += 1
         outcome = Outcome.UNKNOWN if end is None else APPLIED
         moment = None if end is None else int(end * SECOND)
-        operation = Operation(number, client, session, call, int(begin * SECOND), moment, outcome, answer)
+        operation = Operation(number, client, session, call, int(begin * SECOND), moment, outcome, answer, zxid)
         self.write(client, next(to_lines(History((operation,)))))
 
     def hold(self, client: str, begin: float, end: float | None, token: int) -> None:
@@ -439,6 +450,64 @@ class JudgingTests(SynchronousTestCase):
         self.register("c-1.1")
         self.look(1, "c-1.1")
         self.assert_found("SERVICE: 1", "c-1.1 is not registered at the end")
+
+    # Barriers, parties and shares.
+
+    def pass_gate(self, removed: int, written: int, blocked: float = 2) -> None:
+        """Pass a barrier that is there from a moment on, and write at a zxid. It was removed at another."""
+        path = "/histories/gate/1/barrier"
+        self.do("c-1.1", Block(path), 1, blocked)
+        self.do("c-2.1", Pass(path), 3, 5)
+        self.do("c-1.1", Unblock(path), 4, 6)
+        self.do("c-2.1", Set("/histories/passed", "x"), 6, 7, zxid=written)
+        self.note(60, "gates", removed={path: removed})
+
+    def test_gate(self) -> None:
+        """A barrier is passed after its removal, or before it was there."""
+        self.pass_gate(removed=0x10, written=0x11)
+        self.assert_found()
+
+    def test_gate_before_it_was_there(self) -> None:
+        """Whoever begins to wait before the barrier is there may pass."""
+        self.pass_gate(removed=0x10, written=0x9, blocked=3.5)
+        self.assert_found()
+
+    def test_gate_passed_early(self) -> None:
+        """A write after a barrier was passed has a lower zxid than the removal."""
+        self.pass_gate(removed=0x10, written=0x9)
+        self.assert_found(
+            "BARRIER: 1",
+            "#1 (c-2.1: pass /histories/gate/1/barrier) has passed, and the barrier was removed at 0x10, after 0x9",
+        )
+
+    def end_party(self, *present: str) -> None:
+        """Some want to be members at the end, and these are."""
+        self.alive("c-1.1", "c-2.1", "c-2.2")
+        for client in ("c-1.1", "c-2.1", "c-2.2"):
+            self.note(50, "stays", client)
+        self.note(60, "party at the end", present=list(present))
+
+    def test_party(self) -> None:
+        """All are members that were not killed."""
+        self.end_party("c-2.2", "c-1.1")
+        self.assert_found()
+
+    def test_party_is_wrong(self) -> None:
+        """One is missing, and a dead one is there."""
+        self.end_party("c-1.1", "c-2.1")
+        sentence = "the members at the end are ['c-1.1', 'c-2.1'], not ['c-1.1', 'c-2.2']"
+        self.assert_found("PARTY AT THE END: 1", sentence)
+
+    def test_shares(self) -> None:
+        """At the end, each item is one living member's."""
+        for second in (["item-3", "item-4", "item-5"], ["item-2", "item-3", "item-4", "item-5"], ["item-3", "item-4"]):
+            self.setUp()
+            self.alive("c-1.1", "c-2.1", "c-2.2")
+            self.note(60, "shares", "c-1.1", items=["item-0", "item-1", "item-2"])
+            self.note(60, "shares", "c-2.1", items=["item-0"])
+            self.note(60, "shares", "c-2.2", items=second)
+            found = self.judge()
+            self.assertEqual(found[:1], [] if len(second) == 3 else ["SHARES AT THE END: 1"])
 
     # An ensemble that loses data.
 
