@@ -65,7 +65,7 @@ def main(folder: Path) -> int:
     absent = "".join(
         f", a service not there for at most {max(longest):.1f} s" for longest in [absences(notes).values()] if longest
     )
-    print(f"  {sum(faults.values())} faults of {len(faults)} kinds{absent}")
+    print(f"  {sum(faults.values())} faults of {len(faults)} kinds{absent}{_shared(history, notes)}")
     if lost is not None:
         print("  the ensemble has lost writes that were done: all is judged until then")
     found: dict[str, list[str]] = defaultdict(list)
@@ -156,6 +156,17 @@ def _gap(history: History, others: Iterable[int] = ()) -> float:
     moments = sorted([*begins, *others])
     moments.append(max(each.begin for each in history.operations))
     return max((after - before for before, after in itertools.pairwise(moments)), default=0) / 1e9
+
+
+def _shared(history: History, notes: list[dict[str, Any]]) -> str:
+    """Return for which part of the time, until the end of the faults, the shared items were held; nothing if there are none."""
+    holds = [each for each in history.holds if each.path.startswith(SHARES)]
+    if not holds:
+        return ""
+    begin, end = history.operations[0].begin, max(each.begin for each in history.operations)
+    end = min([note["at"] for note in notes if note["note"] == "gates"], default=end)
+    held = sum(max(0, min(each.end or end, end) - each.begin) for each in holds)
+    return f", shared items held for {held / len(ITEMS) / (end - begin):.0%} of the time"
 
 
 def _recoveries(history: History) -> Iterator[int]:

@@ -145,16 +145,20 @@ class Run:
         #: The takes that ended without an item, perhaps because the time was over.
         self.timed_out: list[int] = []
         self.added = 0
-        self.programs: list[Program] = []
+        self.programs: list[Any] = []
         for _ in range(4):
             self.start()
 
     def start(self) -> None:
         """Start a program."""
         self.added += 1
+        self.programs.append(Program(self, str(self.added), self.connect()))
+
+    def connect(self) -> ZooKeeperClient:
+        """Make a client that connects."""
         client = self.world.client(session_timeout=self.random.choice(_TIMEOUTS), random=self.random, connect=False)
         client.connect().addErrback(lambda failure: failure.trap(ZooKeeperException))
-        self.programs.append(Program(self, str(self.added), client))
+        return client
 
     def step(self) -> None:
         """Let programs work, or inject a fault; and let time pass."""
@@ -222,8 +226,8 @@ class Run:
         elif server is not self.world.server:
             server.lag()
 
-    def end(self) -> None:
-        """Let all faults be over, end all work, empty the queue, and read the counter."""
+    def calm_down(self) -> None:
+        """Let all faults be over, and end all work."""
         for server in self.world.servers:
             for fault in list(server._own_state.faults._planned):
                 fault.cancel()
@@ -236,13 +240,18 @@ class Run:
             for work in list(program.begun):
                 work.cancel()
         self.world.pass_time(10.0)
+
+    def end(self) -> None:
+        """Let all faults be over, end all work, empty the queue, and read the counter."""
+        self.calm_down()
         self.end_consuming()
         last = self.programs[0]
         for _ in range(self.items + 1):
             last.take(0)
             self.world.settle()
         last.count()
-        self.world.settle()
+        # The node of the last take is kept for a while, for the next one.
+        self.world.pass_time(1.0)
 
     def end_consuming(self) -> None:
         """Consume all entries that are left, and then find none."""
