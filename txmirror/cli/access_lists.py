@@ -18,6 +18,8 @@ from txmirror.errors import BadVersionException, NoAuthException, NoNodeExceptio
 from txmirror.printable import on_one_line
 from txmirror.types import ACL, ZnodeStat
 
+#: The node with ZooKeeper's own nodes.
+_OWN = "/zookeeper"
 #: How many nodes are read or written at a time.
 _AT_A_TIME = 128
 
@@ -38,7 +40,8 @@ def set_acl(
     """Replace the ACL of a node.
 
     :param version: the expected version of the ACL; -1 for any.
-    :param recursive: replace those of all nodes below it, too, the lowest first, and show the paths that have changed.
+    :param recursive: replace those of all nodes below it, too, the lowest first, and show the paths that have changed. ZooKeeper's own
+        nodes are left alone.
     :param dry_run: write nothing, and show what would change.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`.
     """
@@ -70,7 +73,9 @@ async def _set_acl(run: Run, path: str, acl: Sequence[ACL], version: int, recurs
         await _write(run, path, acl, version)
         return Outcome()
     # The lowest first: the new ACL may forbid to read the list of children.
-    every = list(reversed(await _list_tree(run, path, errors))) if recursive else [path]
+    every = [path]
+    if recursive:
+        every = [each for each in reversed(await _list_tree(run, path, errors)) if not _is_servers_own(run, each)]
     found = await _read(run, every, errors, (path,))
     changing = [each for each in every if each in found and set(found[each][0]) != set(acl)]
     lines = [f"{on_one_line(each)}  {_one_line(found[each][0])} -> {_one_line(acl)}" for each in changing]
@@ -146,6 +151,11 @@ async def _list_tree(run: Run, path: str, errors: list[ZooKeeperException]) -> l
                 elif not isinstance(names, ZooKeeperException):
                     waiting += [paths.join(each, name) for name in names]
     return sorted(listed, key=lambda each: each.split("/"))
+
+
+def _is_servers_own(run: Run, path: str) -> bool:
+    """Return whether a node is one of ZooKeeper's own. Below a chroot there are none."""
+    return "/" not in run.client.connect_string and (path == _OWN or path.startswith(f"{_OWN}/"))
 
 
 def _refusal(failure: Failure) -> ZooKeeperException:

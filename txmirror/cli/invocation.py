@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import attrs
@@ -14,6 +17,7 @@ from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.cli.sizes import parse_size
 from txmirror.client import parse_servers
+from txmirror.printable import on_one_line
 
 _PROFILE = "TXMIRROR_PROFILE"
 
@@ -68,7 +72,10 @@ class Invocation:
             access = read_access(self.access, environment)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        return Settings(access=access, **{**found, **self.given})
+        settings = Settings(access=access, **{**found, **self.given})
+        if not settings.quiet:
+            _warn_of_readers(self.access.get("password-file") or environment.get("TXMIRROR_PASSWORD_FILE"))
+        return settings
 
     def _weaker(self) -> tuple[dict[str, Any], Mapping[str, str]]:
         """Return the settings that the options override, and the variables for the access settings."""
@@ -84,6 +91,18 @@ class Invocation:
 
         profile = read_profile(profiles_file(os.environ), name)
         return profile.settings, profile.variables
+
+
+def _warn_of_readers(file: object) -> None:
+    """Write a message if everybody may read a file with a password."""
+    if not file:
+        return
+    with suppress(OSError):
+        status = Path(str(file)).stat()
+        # A pipe of a shell is readable for its owner only.
+        if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH:
+            text = f"everybody may read the password in {str(file)!r} (mode {stat.S_IMODE(status.st_mode):04o})"
+            click.echo(f"txmirror: {on_one_line(text)}", err=True)
 
 
 def _read_variables(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -64,6 +64,14 @@ class ACLTests(CommandTestCase):
         self.assertEqual({self.acl(path) for path in ("/a", "/a/b", "/a/b/c", "/a/d")}, {READ_ACL})
         self.assertEqual(self.world.result(self.other.get_acl("/a/d"))[1].aversion, 1)
 
+    def test_own_nodes(self) -> None:
+        """ZooKeeper's own nodes are left alone, and below a chroot there are none."""
+        lines = self.done("acl", "set", "/", "read-only", "-r", "-n").lines
+        self.assertEqual([each.split()[0] for each in lines], ["/a/d", "/a/b/c", "/a/b", "/a", "/"])
+        self.make("/a/zookeeper")
+        lines = self.done("acl", "set", "/", "read-only", "-r", "-n", "-s", f"{self.world.connect_string}/a").lines
+        self.assertIn("/zookeeper", [each.split()[0] for each in lines])
+
     def test_refused(self) -> None:
         """Nodes that may not be changed are named; the others are set."""
         self.world.result(self.other.set_acl("/a/d", [ACL(Permission.READ, "world", "anyone")]))

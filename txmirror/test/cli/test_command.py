@@ -33,6 +33,7 @@ class CommandLineTestCase(SynchronousTestCase):
         self.launched: list[Settings] = []
         self.password_file = self.mktemp()
         Path(self.password_file).write_text("secret\n")
+        Path(self.password_file).chmod(0o600)
 
     def launch(self, settings: Settings, program: Program) -> int:
         self.launched.append(settings)
@@ -294,6 +295,19 @@ class SettingsTests(CommandLineTestCase):
     def test_secret(self) -> None:
         """A password is not shown by accident."""
         self.assertNotIn("secret", repr(self.settings("get", "-u", "name", "--password-file", self.password_file)))
+
+    def test_readers(self) -> None:
+        """If everybody may read the file with the password, a message says so; with -q it does not."""
+        Path(self.password_file).chmod(0o644)
+        options = ("ls", "-u", "name", "--password-file", self.password_file)
+        self.assertEqual(self.main(*options, "-q"), 0)
+        self.assertEqual(self.err.getvalue(), "")
+        self.assertEqual(self.main(*options), 0)
+        says = f"txmirror: everybody may read the password in '{self.password_file}' (mode 0644)\n"
+        self.assertEqual(self.err.getvalue(), says)
+        os.environ.update({"TXMIRROR_USERNAME": "name", "TXMIRROR_PASSWORD_FILE": self.password_file})
+        self.assertEqual(self.main("ls"), 0)
+        self.assertEqual(self.err.getvalue(), says * 2)
 
 
 class AskingTests(CommandLineTestCase):

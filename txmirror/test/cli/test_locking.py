@@ -59,6 +59,7 @@ class LockTests(LockTestCase):
         """With a user the lock's nodes are that user's."""
         password = self.mktemp()
         Path(password).write_text("pw")
+        Path(password).chmod(0o600)
         self.world.result(self.other.add_auth("digest", b"app:pw"))
         for number, options in enumerate(((), ("--simultaneous", "2"))):
             self.reactor.processes.clear()

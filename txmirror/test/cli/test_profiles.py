@@ -79,6 +79,7 @@ class UsingTests(ProfileTestCase):
     def test_options(self) -> None:
         """Options override the profile, each for itself."""
         other = self.write("other", "word")
+        other.chmod(0o600)
         found = self.settings(
             *("--profile", "prod", "ls", "-s", "zk9:1", "--timeout", "3", "-u", "me", "--password-file", str(other))
         )

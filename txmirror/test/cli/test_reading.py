@@ -457,6 +457,8 @@ class CredentialsTests(ReadingTestCase):
         self.right, self.wrong = self.mktemp(), self.mktemp()
         Path(self.right).write_text("else\n")
         Path(self.wrong).write_text("wrong")
+        for file in (self.right, self.wrong):
+            Path(file).chmod(0o600)
 
     def test_right(self) -> None:
         """With the right name and password the node is readable."""

@@ -74,6 +74,7 @@ class CreateTests(CommandTestCase):
         """A node is open to everybody, or its creator's, or has the ACL that is given."""
         password = self.mktemp()
         Path(password).write_text("pw")
+        Path(password).chmod(0o600)
         # The server shows hashes to nobody else.
         self.world.result(self.other.add_auth("digest", b"app:pw"))
         for number, (options, expected) in enumerate(

@@ -75,7 +75,7 @@ class ProcessTestCase(SynchronousTestCase):
 class PipeTests(ProcessTestCase):
     def test_there_and_back(self) -> None:
         """Written data is read; standard input and output are redirected as by a shell."""
-        self.assertEqual(self.done("create", "/é/x", "-", "--makepath", stdin="notes\n"), (0, "/é/x\n", ""))
+        self.assertEqual(self.done("create", "/é/x", "-", "--parents", stdin="notes\n"), (0, "/é/x\n", ""))
         self.assertEqual(self.done("tree", "/é", "-d"), (0, "/é\n└── x  notes\\n\n", ""))
 
     def test_no_server(self) -> None:

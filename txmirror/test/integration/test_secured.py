@@ -265,6 +265,7 @@ class ProgramTests(SynchronousTestCase):
         self.secured = secured_server()
         self.password = self.mktemp()
         Path(self.password).write_text("builder\n")
+        Path(self.password).chmod(0o600)
         self.plain = ("-s", f"localhost:{self.secured.process.port}")
         authority, certificate = os.fspath(self.secured.authority), os.fspath(self.secured.client)
         self.tls = ("-s", f"localhost:{self.secured.port}", "--tls-ca", authority, "--tls-cert", certificate)
