@@ -78,56 +78,56 @@ class UnknownServerException(ZooServerProblem):
 class SystemErrorException(ZooServerProblem):
     """The server had an internal error."""
 
-    code = -1
+    code: ClassVar[int] = -1
     meaning = "the server had an internal error"
 
 
 class RuntimeInconsistencyException(ZooServerProblem):
     """The server found its own state inconsistent."""
 
-    code = -2
+    code: ClassVar[int] = -2
     meaning = "the server found a runtime inconsistency"
 
 
 class DataInconsistencyException(ZooServerProblem):
     """The server found its data inconsistent."""
 
-    code = -3
+    code: ClassVar[int] = -3
     meaning = "the server found a data inconsistency"
 
 
 class ConnectionLossException(ZooServerProblem):
     """The connection was lost before the answer arrived (``applied`` None), or the request was never sent (``applied`` False)."""
 
-    code = -4
+    code: ClassVar[int] = -4
     meaning = "the connection to ZooKeeper was lost"
 
 
 class MarshallingErrorException(ZooKeeperException):
     """The server could not read the request."""
 
-    code = -5
+    code: ClassVar[int] = -5
     meaning = "the server could not read the request"
 
 
 class UnimplementedException(ZooKeeperException):
     """The server does not know the operation, or has it disabled."""
 
-    code = -6
+    code: ClassVar[int] = -6
     meaning = "the server does not implement this operation, or has it disabled"
 
 
 class OperationTimeoutException(ZooServerProblem):
     """No answer arrived within the timeout."""
 
-    code = -7
+    code: ClassVar[int] = -7
     meaning = "timed out"
 
 
 class BadArgumentsException(ZooKeeperException):
     """The server refused the arguments."""
 
-    code = -8
+    code: ClassVar[int] = -8
     meaning = "the server refused the arguments"
 
 
@@ -136,45 +136,45 @@ class InvalidStateException(ZooServerProblem):
 
     session_over = True
     retryable = False
-    code = -9
+    code: ClassVar[int] = -9
     meaning = "invalid state"
 
 
 class UnknownSessionException(ZooServerProblem):
     """The server does not know the session."""
 
-    code = -12
+    code: ClassVar[int] = -12
     meaning = "unknown session"
-    applied = False
+    applied: bool = False
 
 
 class NewConfigNoQuorumException(ZooServerProblem):
     """No quorum of the new configuration is connected and up to date."""
 
-    code = -13
+    code: ClassVar[int] = -13
     meaning = "no quorum of the new configuration is up to date"
-    applied = False
+    applied: bool = False
 
 
 class ReconfigInProgressException(ZooServerProblem):
     """Another reconfiguration is in progress."""
 
-    code = -14
+    code: ClassVar[int] = -14
     meaning = "a reconfiguration is in progress"
-    applied = False
+    applied: bool = False
 
 
 class APIErrorException(ZooKeeperException):
     """An error of the server's API that has no code of its own."""
 
-    code = -100
+    code: ClassVar[int] = -100
     meaning = "API error"
 
 
 class NoNodeException(ZooKeeperException):
     """The znode does not exist (for a create: its parent does not exist)."""
 
-    code = -101
+    code: ClassVar[int] = -101
     meaning = "no such znode"
 
 
@@ -210,35 +210,35 @@ def missing_node(path: str | None, connect_string: str, *, creating: bool, zxid:
 class NoAuthException(ZooKeeperException):
     """The znode's ACL does not allow the operation to the identities of this session."""
 
-    code = -102
+    code: ClassVar[int] = -102
     meaning = "not permitted by the ACL"
 
 
 class BadVersionException(ZooKeeperException):
     """The znode is not at the version that the request named."""
 
-    code = -103
+    code: ClassVar[int] = -103
     meaning = "the znode is at another version"
 
 
 class NoChildrenForEphemeralsException(ZooKeeperException):
     """An ephemeral znode can have no children."""
 
-    code = -108
+    code: ClassVar[int] = -108
     meaning = "ephemeral znodes can have no children"
 
 
 class NodeExistsException(ZooKeeperException):
     """The znode exists already."""
 
-    code = -110
+    code: ClassVar[int] = -110
     meaning = "the znode exists already"
 
 
 class NotEmptyException(ZooKeeperException):
     """The znode cannot be deleted, because it has children."""
 
-    code = -111
+    code: ClassVar[int] = -111
     meaning = "the znode has children"
 
 
@@ -247,22 +247,22 @@ class SessionExpiredException(ZooServerProblem):
 
     session_over = True
     retryable = False
-    code = -112
+    code: ClassVar[int] = -112
     meaning = "the session has expired"
-    applied = False
+    applied: bool = False
 
 
 class InvalidCallbackException(ZooKeeperException):
     """An invalid callback was named."""
 
-    code = -113
+    code: ClassVar[int] = -113
     meaning = "invalid callback"
 
 
 class InvalidACLException(ZooKeeperException):
     """The server refused the ACL."""
 
-    code = -114
+    code: ClassVar[int] = -114
     meaning = "invalid ACL"
 
 
@@ -271,9 +271,9 @@ class AuthFailedException(ZooServerProblem):
 
     session_over = True
     retryable = False
-    code = -115
+    code: ClassVar[int] = -115
     meaning = "the server refused the credentials"
-    applied = False
+    applied: bool = False
 
 
 class ClosingException(ZooServerProblem):
@@ -281,82 +281,82 @@ class ClosingException(ZooServerProblem):
 
     session_over = True
     retryable = False
-    code = -116
+    code: ClassVar[int] = -116
     meaning = "the client is closed"
 
 
 class NothingException(ZooKeeperException):
     """There was no reply to process."""
 
-    code = -117
+    code: ClassVar[int] = -117
     meaning = "nothing to process"
 
 
 class SessionMovedException(ConnectionLossException):
     """The session has moved to another connection, and this one no longer serves it. The request was not done."""
 
-    code = -118
+    code: ClassVar[int] = -118
     meaning = "the session has moved to another server"
-    applied = False
+    applied: bool = False
 
 
 class NotReadOnlyException(ZooServerProblem):
     """A write was sent to a server in read-only mode."""
 
-    code = -119
+    code: ClassVar[int] = -119
     meaning = "the server is read-only"
-    applied = False
+    applied: bool = False
 
 
 class EphemeralOnLocalSessionException(ZooKeeperException):
     """A local session cannot own ephemerals."""
 
-    code = -120
+    code: ClassVar[int] = -120
     meaning = "a local session cannot own ephemerals"
 
 
 class NoWatcherException(ZooKeeperException):
     """There is no such watch to remove."""
 
-    code = -121
+    code: ClassVar[int] = -121
     meaning = "no such watch"
 
 
 class RequestTimeoutException(ZooServerProblem):
     """The request timed out at the server."""
 
-    code = -122
+    code: ClassVar[int] = -122
     meaning = "the server timed the request out"
 
 
 class ReconfigDisabledException(ZooKeeperException):
     """Reconfiguration is disabled at the server."""
 
-    code = -123
+    code: ClassVar[int] = -123
     meaning = "reconfiguration is disabled"
 
 
 class SessionClosedRequireSaslAuthException(ZooServerProblem):
     """The server requires SASL authentication, and has closed the session."""
 
-    code = -124
+    code: ClassVar[int] = -124
     meaning = "the server requires SASL authentication"
-    applied = False
+    applied: bool = False
 
 
 class QuotaExceededException(ZooKeeperException):
     """The write would exceed a quota."""
 
-    code = -125
+    code: ClassVar[int] = -125
     meaning = "quota exceeded"
 
 
 class ThrottledOpException(ZooServerProblem):
     """The server refused the request, because it is overloaded."""
 
-    code = -127
+    code: ClassVar[int] = -127
     meaning = "the server is throttling requests"
-    applied = False
+    applied: bool = False
 
 
 class ProtocolError(ZooServerProblem):
@@ -431,7 +431,7 @@ class NoConnection(ServiceRegistryException, ZooServerProblem):
     """ZooKeeper is out of reach: there was no session for some time."""
 
     meaning = "ZooKeeper is out of reach"
-    applied = False
+    applied: bool = False
 
 
 class ReadOnly(ServiceRegistryException):
@@ -444,7 +444,7 @@ class NoInstanceException(ServiceRegistryException):
     """No instance of a service can be used; the message says why."""
 
     meaning = "no instance of the service can be used"
-    applied = False
+    applied: bool = False
 
 
 class PathError(ValueError):

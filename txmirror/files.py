@@ -48,7 +48,7 @@ class UnsafeFileError(OSError):
 
     def __init__(self, path: str | Path, reason: str, status: os.stat_result) -> None:
         super().__init__(reason)
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.status = status
 
     @property

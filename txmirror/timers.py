@@ -32,7 +32,7 @@ class Timer:
         self._timed_out = timed_out
         self._call: IDelayedCall | None = None
         self._due = 0.0
-        self.late = 0.0
+        self.late: float = 0.0
 
     @property
     def running(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from txmirror import recipes as deferring
 from txmirror.aio.client import ZooKeeperClient
@@ -33,9 +33,9 @@ class Barrier(Wrapper[deferring.Barrier]):
         """The barrier's node."""
         return self.wrapped.path
 
-    create = awaitable(deferring.Barrier.create)
-    remove = awaitable(deferring.Barrier.remove)
-    wait = awaitable(deferring.Barrier.wait)
+    create: Final = awaitable(deferring.Barrier.create)
+    remove: Final = awaitable(deferring.Barrier.remove)
+    wait: Final = awaitable(deferring.Barrier.wait)
 
 
 class DoubleBarrier(Wrapper[deferring.DoubleBarrier]):
@@ -78,14 +78,14 @@ class DoubleBarrier(Wrapper[deferring.DoubleBarrier]):
         """True from the end of :meth:`enter` to the begin of :meth:`leave`."""
         return self.wrapped.entered
 
-    enter = awaitable(deferring.DoubleBarrier.enter)
-    leave = awaitable(deferring.DoubleBarrier.leave)
+    enter: Final = awaitable(deferring.DoubleBarrier.enter)
+    leave: Final = awaitable(deferring.DoubleBarrier.leave)
 
     async def __aenter__(self: _DoubleT) -> _DoubleT:
         await self.enter()
         return self
 
-    __aexit__ = at_exit(deferring.DoubleBarrier.leave)
+    __aexit__: Final = at_exit(deferring.DoubleBarrier.leave)
 
 
 class Membership(Wrapper[_WrappedT_co]):
@@ -101,14 +101,14 @@ class Membership(Wrapper[_WrappedT_co]):
         """True if our node was there in our session when we looked last."""
         return self.wrapped.joined
 
-    join = awaitable(_Membership.join)
-    leave = awaitable(_Membership.leave)
+    join: Final = awaitable(_Membership.join)
+    leave: Final = awaitable(_Membership.leave)
 
     async def __aenter__(self: _MembershipT) -> _MembershipT:
         await self.join()
         return self
 
-    __aexit__ = at_exit(_Membership.leave)
+    __aexit__: Final = at_exit(_Membership.leave)
 
 
 class Party(Membership[deferring.Party]):
@@ -128,8 +128,8 @@ class Party(Membership[deferring.Party]):
         """Our name, which others see."""
         return self.wrapped.name
 
-    members = awaitable(deferring.Party.members)
-    length = awaitable(deferring.Party.length)
+    members: Final = awaitable(deferring.Party.members)
+    length: Final = awaitable(deferring.Party.length)
 
 
 class Members(Membership[deferring.Members]):
@@ -160,4 +160,4 @@ class Members(Membership[deferring.Members]):
         """Our data."""
         return self.wrapped.data
 
-    members = awaitable(deferring.Members.members)
+    members: Final = awaitable(deferring.Members.members)

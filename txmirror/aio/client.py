@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from txmirror.aio.running import current_reactor
 from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, pair, passed, passed_as
@@ -20,11 +20,11 @@ _ClientT = TypeVar("_ClientT", bound="ZooKeeperClient")
 class Transaction(Wrapper[_DeferringTransaction]):
     """Several writes in one request; ``ZooKeeperClient.transaction`` makes it. See :class:`.ITransaction`."""
 
-    create = passed(_DeferringTransaction.create)
-    delete = passed(_DeferringTransaction.delete)
-    set = passed(_DeferringTransaction.set)
-    check = passed(_DeferringTransaction.check)
-    commit = awaitable(_DeferringTransaction.commit)
+    create: Final = passed(_DeferringTransaction.create)
+    delete: Final = passed(_DeferringTransaction.delete)
+    set: Final = passed(_DeferringTransaction.set)
+    check: Final = passed(_DeferringTransaction.check)
+    commit: Final = awaitable(_DeferringTransaction.commit)
 
 
 def _transaction(transaction: ITransaction) -> Transaction:
@@ -82,13 +82,13 @@ class ZooKeeperClient(Wrapper[_Client]):
             raise
         return self
 
-    __aexit__ = at_exit(_Client.close)
+    __aexit__: Final = at_exit(_Client.close)
 
     # Other clients on the same session.
 
-    chroot = passed_as(_Client.chroot, _client)
-    waiting = passed_as(_Client.waiting, _client)
-    urgent = passed_as(_Client.urgent, _client)
+    chroot: Final = passed_as(_Client.chroot, _client)
+    waiting: Final = passed_as(_Client.waiting, _client)
+    urgent: Final = passed_as(_Client.urgent, _client)
 
     # The session.
 
@@ -152,63 +152,63 @@ class ZooKeeperClient(Wrapper[_Client]):
         """The number of watches of the session. See :class:`~txmirror.interfaces.IWatchCount`."""
         return self.wrapped.watch_count
 
-    connect = awaitable(_Client.connect)
-    when_connected = awaitable(_Client.when_connected)
-    close = awaitable(_Client.close)
-    leave = awaitable(_Client.leave)
-    add_auth = awaitable(_Client.add_auth)
-    server_can = passed(_Client.server_can)
-    may_cost_session = passed(_Client.may_cost_session)
-    when_lease_expires = awaitable(_Client.when_lease_expires)
+    connect: Final = awaitable(_Client.connect)
+    when_connected: Final = awaitable(_Client.when_connected)
+    close: Final = awaitable(_Client.close)
+    leave: Final = awaitable(_Client.leave)
+    add_auth: Final = awaitable(_Client.add_auth)
+    server_can: Final = passed(_Client.server_can)
+    may_cost_session: Final = passed(_Client.may_cost_session)
+    when_lease_expires: Final = awaitable(_Client.when_lease_expires)
 
     # Reads.
 
-    exists = awaitable(_Client.exists)
-    exists_and_watch = pair(_Client.exists_and_watch)
-    get = awaitable(_Client.get)
-    get_and_watch = pair(_Client.get_and_watch)
-    get_children = awaitable(_Client.get_children)
-    get_children_and_watch = pair(_Client.get_children_and_watch)
-    get_children_and_stat = awaitable(_Client.get_children_and_stat)
-    get_acl = awaitable(_Client.get_acl)
-    sync = awaitable(_Client.sync)
-    get_many = awaitable(_Client.get_many)
-    get_children_many = awaitable(_Client.get_children_many)
-    read_many = awaitable(_Client.read_many)
-    get_ephemerals = awaitable(_Client.get_ephemerals)
-    count_below = awaitable(_Client.count_below)
-    who_am_i = awaitable(_Client.who_am_i)
+    exists: Final = awaitable(_Client.exists)
+    exists_and_watch: Final = pair(_Client.exists_and_watch)
+    get: Final = awaitable(_Client.get)
+    get_and_watch: Final = pair(_Client.get_and_watch)
+    get_children: Final = awaitable(_Client.get_children)
+    get_children_and_watch: Final = pair(_Client.get_children_and_watch)
+    get_children_and_stat: Final = awaitable(_Client.get_children_and_stat)
+    get_acl: Final = awaitable(_Client.get_acl)
+    sync: Final = awaitable(_Client.sync)
+    get_many: Final = awaitable(_Client.get_many)
+    get_children_many: Final = awaitable(_Client.get_children_many)
+    read_many: Final = awaitable(_Client.read_many)
+    get_ephemerals: Final = awaitable(_Client.get_ephemerals)
+    count_below: Final = awaitable(_Client.count_below)
+    who_am_i: Final = awaitable(_Client.who_am_i)
 
     # Writes.
 
-    create = awaitable(_Client.create)
-    create_and_stat = awaitable(_Client.create_and_stat)
-    create_container = awaitable(_Client.create_container)
-    create_with_ttl = awaitable(_Client.create_with_ttl)
-    delete = awaitable(_Client.delete)
-    set = awaitable(_Client.set)
-    set_acl = awaitable(_Client.set_acl)
-    transaction = passed_as(_Client.transaction, _transaction)
+    create: Final = awaitable(_Client.create)
+    create_and_stat: Final = awaitable(_Client.create_and_stat)
+    create_container: Final = awaitable(_Client.create_container)
+    create_with_ttl: Final = awaitable(_Client.create_with_ttl)
+    delete: Final = awaitable(_Client.delete)
+    set: Final = awaitable(_Client.set)
+    set_acl: Final = awaitable(_Client.set_acl)
+    transaction: Final = passed_as(_Client.transaction, _transaction)
 
     # The feed.
 
-    add_listener = passed(_Client.add_listener)
-    remove_listener = passed(_Client.remove_listener)
-    read_data = awaitable(_Client.read_data)
-    read_children = awaitable(_Client.read_children)
-    read_existence = awaitable(_Client.read_existence)
-    write_create = awaitable(_Client.write_create)
-    write_data = awaitable(_Client.write_data)
-    write_delete = awaitable(_Client.write_delete)
-    set_watches = awaitable(_Client.set_watches)
-    report_changes = awaitable(_Client.report_changes)
-    remove_watches = awaitable(_Client.remove_watches)
-    release = awaitable(_Client.release)
-    add_watch = awaitable(_Client.add_watch)
-    check_watches = awaitable(_Client.check_watches)
+    add_listener: Final = passed(_Client.add_listener)
+    remove_listener: Final = passed(_Client.remove_listener)
+    read_data: Final = awaitable(_Client.read_data)
+    read_children: Final = awaitable(_Client.read_children)
+    read_existence: Final = awaitable(_Client.read_existence)
+    write_create: Final = awaitable(_Client.write_create)
+    write_data: Final = awaitable(_Client.write_data)
+    write_delete: Final = awaitable(_Client.write_delete)
+    set_watches: Final = awaitable(_Client.set_watches)
+    report_changes: Final = awaitable(_Client.report_changes)
+    remove_watches: Final = awaitable(_Client.remove_watches)
+    release: Final = awaitable(_Client.release)
+    add_watch: Final = awaitable(_Client.add_watch)
+    check_watches: Final = awaitable(_Client.check_watches)
 
     # The ensemble's configuration.
 
-    get_config = awaitable(_Client.get_config)
-    get_config_and_watch = pair(_Client.get_config_and_watch)
-    reconfig = awaitable(_Client.reconfig)
+    get_config: Final = awaitable(_Client.get_config)
+    get_config_and_watch: Final = pair(_Client.get_config_and_watch)
+    reconfig: Final = awaitable(_Client.reconfig)

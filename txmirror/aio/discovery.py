@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Final
 
 from txmirror import discovery as deferring
 from txmirror.aio.registry import ServiceRegistry
@@ -60,7 +61,7 @@ class ServiceProvider(Wrapper[deferring.ServiceProvider]):
     async def __aenter__(self) -> ServiceProvider:  # noqa: PYI034 - Self came with Python 3.11
         return self
 
-    __aexit__ = at_exit(deferring.ServiceProvider.close)
+    __aexit__: Final = at_exit(deferring.ServiceProvider.close)
 
     @property
     def path(self) -> str:
@@ -72,11 +73,11 @@ class ServiceProvider(Wrapper[deferring.ServiceProvider]):
         """The nodes that cannot be read or lack an address, or on which ``where`` has raised: the reason by name."""
         return self.wrapped.omitted
 
-    instance = awaitable(deferring.ServiceProvider.instance)
-    instances = passed(deferring.ServiceProvider.instances)
-    failed = passed(deferring.ServiceProvider.failed)
-    succeeded = passed(deferring.ServiceProvider.succeeded)
-    using = passed(deferring.ServiceProvider.using)
-    watch = passed(deferring.ServiceProvider.watch)
-    unwatch = passed(deferring.ServiceProvider.unwatch)
-    close = passed(deferring.ServiceProvider.close)
+    instance: Final = awaitable(deferring.ServiceProvider.instance)
+    instances: Final = passed(deferring.ServiceProvider.instances)
+    failed: Final = passed(deferring.ServiceProvider.failed)
+    succeeded: Final = passed(deferring.ServiceProvider.succeeded)
+    using: Final = passed(deferring.ServiceProvider.using)
+    watch: Final = passed(deferring.ServiceProvider.watch)
+    unwatch: Final = passed(deferring.ServiceProvider.unwatch)
+    close: Final = passed(deferring.ServiceProvider.close)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -63,17 +63,17 @@ class Node(Wrapper[deferring.Node]):
         """A snapshot of the node. Reading it costs no round trip."""
         return self.wrapped.state
 
-    value = awaitable(deferring.Node.value)
-    children = awaitable(deferring.Node.children)
-    exists = awaitable(deferring.Node.exists)
-    values = passed_as(deferring.Node.values, Values)
-    create = awaitable_as(deferring.Node.create, _node)
-    set = awaitable(deferring.Node.set)
-    delete = awaitable(deferring.Node.delete)
-    addValueWatcher = passed(deferring.Node.addValueWatcher)
-    delValueWatcher = passed(deferring.Node.delValueWatcher)
-    addChildWatcher = passed(deferring.Node.addChildWatcher)
-    delChildWatcher = passed(deferring.Node.delChildWatcher)
+    value: Final = awaitable(deferring.Node.value)
+    children: Final = awaitable(deferring.Node.children)
+    exists: Final = awaitable(deferring.Node.exists)
+    values: Final = passed_as(deferring.Node.values, Values)
+    create: Final = awaitable_as(deferring.Node.create, _node)
+    set: Final = awaitable(deferring.Node.set)
+    delete: Final = awaitable(deferring.Node.delete)
+    addValueWatcher: Final = passed(deferring.Node.addValueWatcher)
+    delValueWatcher: Final = passed(deferring.Node.delValueWatcher)
+    addChildWatcher: Final = passed(deferring.Node.addChildWatcher)
+    delChildWatcher: Final = passed(deferring.Node.delChildWatcher)
 
 
 def _json_node(node: deferring.JsonNode) -> JsonNode:
@@ -93,7 +93,7 @@ class JsonNode(Wrapper[deferring.JsonNode]):
         """The node itself, for everything else."""
         return Node(self.wrapped.node)
 
-    value = awaitable(deferring.JsonNode.value)
+    value: Final = awaitable(deferring.JsonNode.value)
 
     def create(self, value: Any, **modes: Any) -> Call[JsonNode]:
         """Create the node, as :meth:`Node.create`.
@@ -103,10 +103,10 @@ class JsonNode(Wrapper[deferring.JsonNode]):
         loop = self._check_loop()
         return Call(self.wrapped.create(value, **modes).addCallback(_json_node), loop)
 
-    set = awaitable(deferring.JsonNode.set)
-    update = awaitable(deferring.JsonNode.update)
-    addValueWatcher = passed(deferring.JsonNode.addValueWatcher)
-    delValueWatcher = passed(deferring.JsonNode.delValueWatcher)
+    set: Final = awaitable(deferring.JsonNode.set)
+    update: Final = awaitable(deferring.JsonNode.update)
+    addValueWatcher: Final = passed(deferring.JsonNode.addValueWatcher)
+    delValueWatcher: Final = passed(deferring.JsonNode.delValueWatcher)
 
 
 def _mirror(mirror: deferring.Mirror) -> Mirror:
@@ -153,27 +153,27 @@ class Mirror(Wrapper[deferring.Mirror]):
         self.wrapped.startService()
         return self
 
-    __aexit__ = at_exit(deferring.Mirror.stopService)
+    __aexit__: Final = at_exit(deferring.Mirror.stopService)
 
     @property
     def state(self) -> MirrorState:
         """The mirror's state, as state watchers get it."""
         return self.wrapped.state
 
-    connect = awaitable(deferring.Mirror.connect)
-    close = awaitable(deferring.Mirror.close)
-    get = passed_as(deferring.Mirror.get, _node)
-    get_json = passed_as(deferring.Mirror.get_json, _json_node)
-    create = awaitable_as(deferring.Mirror.create, _node)
-    create_r = awaitable_as(deferring.Mirror.create_r, _node)
-    create_json = awaitable_as(deferring.Mirror.create_json, _json_node)
-    create_r_json = awaitable_as(deferring.Mirror.create_r_json, _json_node)
-    ensure_exists = awaitable_as(deferring.Mirror.ensure_exists, _node)
-    chroot = passed_as(deferring.Mirror.chroot, _mirror)
-    tree = passed_as(deferring.Mirror.tree, Tree)
-    is_connected = passed(deferring.Mirror.is_connected)
-    time_disconnected = passed(deferring.Mirror.time_disconnected)
-    connstr = passed(deferring.Mirror.connstr)
-    add_auth = awaitable(deferring.Mirror.add_auth)
-    addStateWatcher = passed(deferring.Mirror.addStateWatcher)
-    delStateWatcher = passed(deferring.Mirror.delStateWatcher)
+    connect: Final = awaitable(deferring.Mirror.connect)
+    close: Final = awaitable(deferring.Mirror.close)
+    get: Final = passed_as(deferring.Mirror.get, _node)
+    get_json: Final = passed_as(deferring.Mirror.get_json, _json_node)
+    create: Final = awaitable_as(deferring.Mirror.create, _node)
+    create_r: Final = awaitable_as(deferring.Mirror.create_r, _node)
+    create_json: Final = awaitable_as(deferring.Mirror.create_json, _json_node)
+    create_r_json: Final = awaitable_as(deferring.Mirror.create_r_json, _json_node)
+    ensure_exists: Final = awaitable_as(deferring.Mirror.ensure_exists, _node)
+    chroot: Final = passed_as(deferring.Mirror.chroot, _mirror)
+    tree: Final = passed_as(deferring.Mirror.tree, Tree)
+    is_connected: Final = passed(deferring.Mirror.is_connected)
+    time_disconnected: Final = passed(deferring.Mirror.time_disconnected)
+    connstr: Final = passed(deferring.Mirror.connstr)
+    add_auth: Final = awaitable(deferring.Mirror.add_auth)
+    addStateWatcher: Final = passed(deferring.Mirror.addStateWatcher)
+    delStateWatcher: Final = passed(deferring.Mirror.delStateWatcher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from txmirror import recipes as deferring
 from txmirror.aio.calls import Call
@@ -76,8 +76,8 @@ class Partitioner(Wrapper[deferring.Partitioner]):
         """The items that we hold at this moment. See :attr:`txmirror.recipes.Partitioner.shares`."""
         return self.wrapped.shares
 
-    start = awaitable(deferring.Partitioner.start)
-    stop = awaitable(deferring.Partitioner.stop)
+    start: Final = awaitable(deferring.Partitioner.start)
+    stop: Final = awaitable(deferring.Partitioner.stop)
 
     def changes(self) -> ShareChanges:
         """Return an asynchronous iterator over :attr:`shares`. See :meth:`txmirror.recipes.Partitioner.changes`."""
@@ -87,7 +87,7 @@ class Partitioner(Wrapper[deferring.Partitioner]):
         await self.start()
         return self
 
-    __aexit__ = at_exit(deferring.Partitioner.stop)
+    __aexit__: Final = at_exit(deferring.Partitioner.stop)
 
 
 class ShareChanges:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
 from txmirror import recipes as deferring
 from txmirror.aio.calls import Call
@@ -34,8 +34,8 @@ class Queue(Wrapper[deferring.Queue]):
         """The queue's node."""
         return self.wrapped.path
 
-    put = awaitable(deferring.Queue.put)
-    put_all = awaitable(deferring.Queue.put_all)
+    put: Final = awaitable(deferring.Queue.put)
+    put_all: Final = awaitable(deferring.Queue.put_all)
 
     @overload
     def get(self, *, wait: None = None) -> Call[bytes]: ...
@@ -61,8 +61,8 @@ class Queue(Wrapper[deferring.Queue]):
 
         return Call(self.wrapped._get(wait).addCallback(keep), loop, put_back)
 
-    peek = awaitable(deferring.Queue.peek)
-    length = awaitable(deferring.Queue.length)
+    peek: Final = awaitable(deferring.Queue.peek)
+    length: Final = awaitable(deferring.Queue.length)
 
 
 class TakenEntry(Wrapper[deferring.TakenEntry]):
@@ -99,8 +99,8 @@ class TakenEntry(Wrapper[deferring.TakenEntry]):
         """The fencing token. See :attr:`txmirror.recipes.TakenEntry.token`."""
         return self.wrapped.token
 
-    consume = awaitable(deferring.TakenEntry.consume)
-    release = awaitable(deferring.TakenEntry.release)
+    consume: Final = awaitable(deferring.TakenEntry.consume)
+    release: Final = awaitable(deferring.TakenEntry.release)
 
     async def __aenter__(self: _TakenT) -> _TakenT:
         self._check_loop()
@@ -135,8 +135,8 @@ class LockingQueue(Wrapper[deferring.LockingQueue]):
         """Our name, which others see."""
         return self.wrapped.name
 
-    put = awaitable(deferring.LockingQueue.put)
-    put_all = awaitable(deferring.LockingQueue.put_all)
+    put: Final = awaitable(deferring.LockingQueue.put)
+    put_all: Final = awaitable(deferring.LockingQueue.put_all)
 
     @overload
     def get(self, *, wait: None = None) -> Call[TakenEntry]: ...
@@ -161,7 +161,7 @@ class LockingQueue(Wrapper[deferring.LockingQueue]):
 
         return Call(self.wrapped.get(wait=wait).addCallback(wrap), loop, give_back)
 
-    length = awaitable(deferring.LockingQueue.length)
+    length: Final = awaitable(deferring.LockingQueue.length)
 
 
 class Counter(Wrapper[deferring.Counter[NumberT]], Generic[NumberT]):
@@ -248,7 +248,7 @@ class SharedValue(Wrapper[deferring.SharedValue]):
         """The value's node."""
         return self.wrapped.path
 
-    get = awaitable(deferring.SharedValue.get)
-    get_versioned = awaitable(deferring.SharedValue.get_versioned)
-    try_set = awaitable(deferring.SharedValue.try_set)
-    update = awaitable(deferring.SharedValue.update)
+    get: Final = awaitable(deferring.SharedValue.get)
+    get_versioned: Final = awaitable(deferring.SharedValue.get_versioned)
+    try_set: Final = awaitable(deferring.SharedValue.try_set)
+    update: Final = awaitable(deferring.SharedValue.update)

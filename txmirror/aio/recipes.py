@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -77,13 +77,13 @@ class Acquirable(Wrapper[_WrappedT_co]):
         loop = self._check_loop()
         return Call(self.wrapped.acquire(wait=wait), loop, self._give_back)
 
-    release = awaitable(_Acquirable.release)
+    release: Final = awaitable(_Acquirable.release)
 
     async def __aenter__(self: _AcquirableT) -> _AcquirableT:
         await self.acquire()
         return self
 
-    __aexit__ = at_exit(_Acquirable.release)
+    __aexit__: Final = at_exit(_Acquirable.release)
 
     def _give_back(self, acquired: bool) -> None:
         if acquired:
@@ -121,8 +121,8 @@ class Lock(Acquirable[deferring.Lock]):
         )
         super().__init__(lock)
 
-    contenders = awaitable(deferring.Lock.contenders)
-    revoke = awaitable(deferring.Lock.revoke)
+    contenders: Final = awaitable(deferring.Lock.contenders)
+    revoke: Final = awaitable(deferring.Lock.revoke)
 
 
 class WriteLock(Lock):
@@ -162,8 +162,8 @@ class Semaphore(Acquirable[deferring.Semaphore]):
         """The number of leases."""
         return self.wrapped.leases
 
-    contenders = awaitable(deferring.Semaphore.contenders)
-    holders = awaitable(deferring.Semaphore.holders)
+    contenders: Final = awaitable(deferring.Semaphore.contenders)
+    holders: Final = awaitable(deferring.Semaphore.holders)
 
 
 class MultiLock(Wrapper[deferring.MultiLock]):
@@ -205,13 +205,13 @@ class MultiLock(Wrapper[deferring.MultiLock]):
         loop = self._check_loop()
         return Call(self.wrapped.acquire(wait=wait), loop, self._give_back)
 
-    release = awaitable(deferring.MultiLock.release)
+    release: Final = awaitable(deferring.MultiLock.release)
 
     async def __aenter__(self: _MultiLockT) -> _MultiLockT:
         await self.acquire()
         return self
 
-    __aexit__ = at_exit(deferring.MultiLock.release)
+    __aexit__: Final = at_exit(deferring.MultiLock.release)
 
     def _give_back(self, acquired: bool) -> None:
         if acquired:
@@ -310,8 +310,8 @@ class Election(Wrapper[deferring.Election]):
         context = contextvars.copy_context()
         return Call(self.wrapped.run(lambda: context.run(begin_task, job)), loop)
 
-    stop = awaitable(deferring.Election.stop)
-    contenders = awaitable(deferring.Election.contenders)
+    stop: Final = awaitable(deferring.Election.stop)
+    contenders: Final = awaitable(deferring.Election.contenders)
 
 
 def begin_task(function: Callable[[], Awaitable[_T]]) -> Deferred[_T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, overload
 
 from twisted.internet.defer import Deferred
 
@@ -121,7 +121,7 @@ class Registration(Wrapper[deferring.Registration]):
         self.start()
         return self
 
-    __aexit__ = at_exit(deferring.Registration.stop)
+    __aexit__: Final = at_exit(deferring.Registration.stop)
 
     @property
     def path(self) -> str:
@@ -143,11 +143,11 @@ class Registration(Wrapper[deferring.Registration]):
         """The facts about the service."""
         return self.wrapped.data
 
-    keep = awaitable(deferring.Registration.keep)
-    start = passed(deferring.Registration.start)
-    stop = awaitable(deferring.Registration.stop)
-    withdraw = awaitable(deferring.Registration.withdraw)
-    when_registered = awaitable(deferring.Registration.when_registered)
+    keep: Final = awaitable(deferring.Registration.keep)
+    start: Final = passed(deferring.Registration.start)
+    stop: Final = awaitable(deferring.Registration.stop)
+    withdraw: Final = awaitable(deferring.Registration.withdraw)
+    when_registered: Final = awaitable(deferring.Registration.when_registered)
 
 
 def _lock(lock: IRegistryLock) -> RegistryLock:
@@ -221,7 +221,7 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
             raise
         return self
 
-    __aexit__ = at_exit(_Registry.stop)
+    __aexit__: Final = at_exit(_Registry.stop)
 
     @property
     def readonly(self) -> bool:
@@ -254,9 +254,9 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
 
     # Connections.
 
-    start = awaitable(_Registry.start)
-    stop = awaitable(_Registry.stop)
-    get_state = awaitable(_Registry.get_state)
+    start: Final = awaitable(_Registry.start)
+    stop: Final = awaitable(_Registry.stop)
+    get_state: Final = awaitable(_Registry.get_state)
 
     def rebuild(self) -> Call[bool]:
         """Reconnect with a new session. See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`."""
@@ -265,10 +265,10 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
 
     # Registering.
 
-    set_node = awaitable(_Registry.set_node)
-    set_data = awaitable(_Registry.set_data)
-    set = awaitable(_Registry.set)
-    unset = awaitable(_Registry.unset)
+    set_node: Final = awaitable(_Registry.set_node)
+    set_data: Final = awaitable(_Registry.set_data)
+    set: Final = awaitable(_Registry.set)
+    unset: Final = awaitable(_Registry.unset)
 
     # Finding.
 
@@ -286,20 +286,20 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
         found: Deferred[Any] = self.wrapped.get(path, callback)
         return Call(found, loop)
 
-    add_callback = awaitable(_Registry.add_callback)
-    remove_callback = passed(_Registry.remove_callback)
-    stale = passed(_Registry.stale)
-    unreadable = passed(_Registry.unreadable)
+    add_callback: Final = awaitable(_Registry.add_callback)
+    remove_callback: Final = passed(_Registry.remove_callback)
+    stale: Final = passed(_Registry.stale)
+    unreadable: Final = passed(_Registry.unreadable)
 
     # Locking.
 
-    get_lock = awaitable_as(_Registry.get_lock, _lock)
-    acquire_lock = awaitable(_Registry.acquire_lock)
-    release_lock = awaitable(_Registry.release_lock)
+    get_lock: Final = awaitable_as(_Registry.get_lock, _lock)
+    acquire_lock: Final = awaitable(_Registry.acquire_lock)
+    release_lock: Final = awaitable(_Registry.release_lock)
 
     # Credentials.
 
-    username = awaitable(_Registry.username)
-    set_username = awaitable(_Registry.set_username)
-    password = awaitable(_Registry.password)
-    set_password = awaitable(_Registry.set_password)
+    username: Final = awaitable(_Registry.username)
+    set_username: Final = awaitable(_Registry.set_username)
+    password: Final = awaitable(_Registry.password)
+    set_password: Final = awaitable(_Registry.set_password)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from txmirror import mirror as deferring
 from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, passed
@@ -19,8 +19,8 @@ _K = TypeVar("_K", bound=Hashable)
 class MappingWrapper(Wrapper[_MappingT_co], Mapping[str, _T]):
     """The methods of a live mapping of paths to values."""
 
-    __eq__ = Wrapper.__eq__
-    __hash__ = Wrapper.__hash__
+    __eq__: Final = Wrapper.__eq__
+    __hash__: Final = Wrapper.__hash__
 
     def __getitem__(self, path: str) -> _T:
         value: _T = self.wrapped[path]
@@ -86,10 +86,10 @@ class Decoded(MappingWrapper[deferring.Decoded[_T], _T]):
         self._check_loop()
         return self.wrapped.index(name, key)
 
-    ready = awaitable(deferring.Decoded[_T].ready)
-    watch = passed(deferring.Decoded[_T].watch)
-    unwatch = passed(deferring.Decoded[_T].unwatch)
-    close = passed(deferring.Decoded[_T].close)
+    ready: Final = awaitable(deferring.Decoded[_T].ready)
+    watch: Final = passed(deferring.Decoded[_T].watch)
+    unwatch: Final = passed(deferring.Decoded[_T].unwatch)
+    close: Final = passed(deferring.Decoded[_T].close)
 
 
 class Tree(MappingWrapper[deferring.Tree, Value]):
@@ -106,7 +106,7 @@ class Tree(MappingWrapper[deferring.Tree, Value]):
             raise
         return self
 
-    __aexit__ = at_exit(deferring.Tree.close)
+    __aexit__: Final = at_exit(deferring.Tree.close)
 
     @property
     def path(self) -> str:
@@ -138,9 +138,9 @@ class Tree(MappingWrapper[deferring.Tree, Value]):
         self._check_loop()
         return Decoded(self.wrapped.decoded(decode))
 
-    children = passed(deferring.Tree.children)
-    ready = awaitable(deferring.Tree.ready)
-    caught_up = awaitable(deferring.Tree.caught_up)
-    watch = passed(deferring.Tree.watch)
-    unwatch = passed(deferring.Tree.unwatch)
-    close = passed(deferring.Tree.close)
+    children: Final = passed(deferring.Tree.children)
+    ready: Final = awaitable(deferring.Tree.ready)
+    caught_up: Final = awaitable(deferring.Tree.caught_up)
+    watch: Final = passed(deferring.Tree.watch)
+    unwatch: Final = passed(deferring.Tree.unwatch)
+    close: Final = passed(deferring.Tree.close)

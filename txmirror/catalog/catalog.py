@@ -57,10 +57,11 @@ class Catalog:
     _log = Logger()
 
     def __init__(self, mirror: Mirror, root: str, *, hold_for: float = 30.0, most_waiting: int = 1_000) -> None:
-        self.root = paths.normalise(root)
-        self.reactor = mirror.reactor
-        self.index = self._base = self._latest = int(mirror.reactor.seconds() * 1000)
-        self.history = History()
+        self.root: str = paths.normalise(root)
+        self.reactor: Final = mirror.reactor
+        self.index: int = int(mirror.reactor.seconds() * 1000)
+        self._base = self._latest = self.index
+        self.history: History = History()
         self._mirror = mirror
         self._hold_for = hold_for
         self._known = self._closed = False

@@ -43,7 +43,7 @@ class Following:
         self.lists: dict[str, ServiceList] = {}
         self.gone: dict[str, None] = {}
         self.dirty: dict[ServiceList, None] = {}
-        self.tree = mirror.tree(root, depth=2)
+        self.tree: Final = mirror.tree(root, depth=2)
         self._root = self.tree.path
         self._prefix = self._root.rstrip("/") + "/"
         self._hold_for = hold_for

@@ -48,7 +48,7 @@ class History:
     """Keeps the latest events of all services, also of those that are gone: at most 1,000 of each, and 50,000 in all."""
 
     def __init__(self) -> None:
-        self.since = 0.0
+        self.since: float = 0.0
         self.outages: deque[Outage] = deque(maxlen=_MOST_OUTAGES)
         #: The service whose latest event is the oldest is first.
         self._events: OrderedDict[str, deque[ServiceEvent]] = OrderedDict()

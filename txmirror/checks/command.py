@@ -70,7 +70,7 @@ class CommandCheck:
             if not name or "=" in name or "\0" in name + value:
                 raise ValueError(f"the environment has {name!r}: an invalid name, or a null character in its value")
         check_seconds("grace", grace)
-        self.description = f"command {' '.join(argv)}" if description is None else description
+        self.description: str = f"command {' '.join(argv)}" if description is None else description
         self.commands_file: CommandsFile | None = None
         self._argv = tuple(argv)
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}

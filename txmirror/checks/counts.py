@@ -24,7 +24,7 @@ class Durations:
     __slots__ = ("_bounds", "_counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self.total = 0.0
+        self.total: float = 0.0
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)
 
@@ -49,8 +49,8 @@ class ResultCounts:
     __slots__ = ("by_status", "durations")
 
     def __init__(self) -> None:
-        self.by_status = dict.fromkeys(Status, 0)
-        self.durations = Durations(_BOUNDS)
+        self.by_status: dict[Status, int] = dict.fromkeys(Status, 0)
+        self.durations: Durations = Durations(_BOUNDS)
 
     def add(self, result: Result, *, timed: bool) -> None:
         """Count a result.

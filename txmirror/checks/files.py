@@ -71,7 +71,7 @@ class FileAgeCheck:
 
     def __init__(self, path: str, *, max_age: float, reactor: Any) -> None:
         check_seconds("max_age", max_age, positive=True)
-        self.description = f"file {path}"
+        self.description: str = f"file {path}"
         self._path = path
         self._max_age = max_age
         self._wall_time: Callable[[], float] = reactor.seconds
@@ -106,7 +106,7 @@ class ProcessCheck:
     pushed = False
 
     def __init__(self, pid_file: str, *, reactor: Any, proc: str = "/proc") -> None:
-        self.description = f"process {pid_file}"
+        self.description: str = f"process {pid_file}"
         self.pid: int | None = None
         self.pid_changed: Callable[[], object] | None = None
         self._path = pid_file

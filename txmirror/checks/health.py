@@ -67,12 +67,12 @@ class CheckHealth:
     """
 
     def __init__(self, item: ServiceCheck, service: str, changed: Callable[[CheckHealth], None]) -> None:
-        self.name = item.name
-        self.check = item.check
-        self.settings = item.settings
+        self.name: str = item.name
+        self.check: ICheck = item.check
+        self.settings: CheckSettings = item.settings
         self.last: Result | None = None
         self.last_time: float | None = None
-        self.counts = ResultCounts()
+        self.counts: ResultCounts = ResultCounts()
         self._service = service
         self._changed = changed
         self._judgement = Judgement(item.settings)
@@ -170,10 +170,10 @@ class ServiceHealth:
                 raise ValueError(f"two checks of service {name!r} have the name {each!r}")
         self.name = name
         self.resumed = resumed
-        self.checks = tuple(CheckHealth(item, name, self._update) for item in checks)
-        self.state = State.UNKNOWN
+        self.checks: tuple[CheckHealth, ...] = tuple(CheckHealth(item, name, self._update) for item in checks)
+        self.state: State = State.UNKNOWN
         self.since: float | None = None
-        self.holds = 0
+        self.holds: int = 0
         self._any = require == "any"
         self._flap_hold = FlapHold() if flap_hold is None else flap_hold
         self._context: LoopContext | None = None

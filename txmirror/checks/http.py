@@ -101,7 +101,7 @@ class HTTPCheck:
             self._regex = None if expect_body_regex is None else re.compile(expect_body_regex)
         except re.error as error:
             raise ValueError(f"expect_body_regex is {expect_body_regex!r}: {error}") from None
-        self.description = f"http {method} {url}" if description is None else description
+        self.description: str = f"http {method} {url}" if description is None else description
         self._url = url
         self._method = method
         self._headers = Headers({name: [value] for name, value in (headers or {}).items()})

@@ -100,8 +100,8 @@ class Judgement:
 
     def __init__(self, settings: CheckSettings) -> None:
         self._settings = settings
-        self.state = State.UNKNOWN
-        self.settled = False
+        self.state: State = State.UNKNOWN
+        self.settled: bool = False
         # The numbers of consecutive results that are at most, and at least, as bad as ok, warn and fail.
         self._good = [0, 0, 0]
         self._bad = [0, 0, 0]

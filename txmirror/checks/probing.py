@@ -48,8 +48,9 @@ class Prober:
         report: Callable[[Result], object],
         clock: IReactorTime,
     ) -> None:
-        self.raised = False
-        self.due = self.result_due = math.inf
+        self.raised: bool = False
+        self.due: float = math.inf
+        self.result_due: float = math.inf
         self._name = name
         self._check = check
         self._settings = settings

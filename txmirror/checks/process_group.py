@@ -49,14 +49,14 @@ class ProcessGroup(ProcessProtocol):
     _log = Logger()
 
     def __init__(self, grace: float, clock: IReactorTime) -> None:
-        self.output = Output()
+        self.output: Output = Output()
         self.status: int | None = None
-        self.left = False
+        self.left: bool = False
         self._grace = grace
         self._clock = clock
         self._timer = Timer(clock, self._poll)
         self._pid = 0
-        self.mark = make_mark()
+        self.mark: str = make_mark()
         self._descendants = Descendants([self.mark])
         self._deadline: float | None = None
         self._killing = False
@@ -65,7 +65,7 @@ class ProcessGroup(ProcessProtocol):
         #: A process of the group that was alive.
         self._member: int | None = None
         self._ended: Waiters[None] = Waiters()
-        self.gone = False
+        self.gone: bool = False
 
     def spawn(self, reactor: Any, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
         """Start the command with ``setsid``, which makes the group.

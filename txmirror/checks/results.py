@@ -64,7 +64,7 @@ class Output:
     def __init__(self) -> None:
         self._head = bytearray()
         self._tail = bytearray()
-        self.total = 0
+        self.total: int = 0
 
     def add(self, data: bytes) -> None:
         """Add the next bytes."""

@@ -39,7 +39,7 @@ class AliasCheck:
     pushed = False
 
     def __init__(self, service: str, state_of: Callable[[str], State | None]) -> None:
-        self.description = f"alias {service}"
+        self.description: str = f"alias {service}"
         self._service = service
         self._state_of = state_of
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import directlyProvides, providedBy
 
 
@@ -19,9 +20,9 @@ class SteadyReactor:
 
     def __init__(self, reactor: Any, clock: IReactorTime) -> None:
         self._reactor = reactor
-        self.seconds = clock.seconds
-        self.callLater = clock.callLater
-        self.getDelayedCalls = clock.getDelayedCalls
+        self.seconds: Callable[[], float] = clock.seconds
+        self.callLater: Callable[..., IDelayedCall] = clock.callLater
+        self.getDelayedCalls: Callable[[], Sequence[IDelayedCall]] = clock.getDelayedCalls
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:

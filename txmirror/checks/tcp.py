@@ -50,7 +50,7 @@ class TCPCheck:
             raise ValueError(f"{endpoint!r} is no endpoint for a client: {error}") from None
         if expect == b"":
             raise ValueError("expect is empty: every answer has it")
-        self.description = f"tcp {endpoint}" if description is None else description
+        self.description: str = f"tcp {endpoint}" if description is None else description
         self._send = send
         self._expect = expect
 

@@ -30,7 +30,7 @@ class TTLCheck:
 
     def __init__(self, ttl: float, *, clock: IReactorTime) -> None:
         check_seconds("ttl", ttl, positive=True)
-        self.description = f"ttl {ttl:g} s"
+        self.description: str = f"ttl {ttl:g} s"
         self._ttl = ttl
         self._clock = clock
         self._timer = Timer(clock, self._expired)

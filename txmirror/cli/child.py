@@ -46,7 +46,7 @@ class Child(ProcessProtocol):
     """
 
     def __init__(self, reactor: IReactorTime, program: str, arguments: Sequence[str], *, terminal: bool) -> None:
-        self.name = arguments[0]
+        self.name: str = arguments[0]
         self._reactor = reactor
         self._program = program
         self._arguments = arguments

@@ -44,7 +44,7 @@ class Console:
         self._quiet = quiet
         self.broken: Status | None = None
         self.broke: Callable[[], object] = lambda: None
-        self.writing = False
+        self.writing: bool = False
 
     def lines(self, lines: Iterable[str]) -> None:
         """Write results, one a line."""

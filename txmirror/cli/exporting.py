@@ -83,7 +83,7 @@ class Messages:
 
     def __init__(self) -> None:
         self._shown: list[str] = []
-        self.count = 0
+        self.count: int = 0
 
     def add(self, text: str) -> None:
         """Add a message."""

@@ -65,8 +65,8 @@ class Export:
         for _ in reader.items():
             pass
         self.header: Header = reader.header
-        self.count = reader.count
-        self.complete = reader.complete
+        self.count: int = reader.count
+        self.complete: bool = reader.complete
         if not self.complete and not partial:
             raise InvalidExport(path, "its end is missing: the export was cut. --partial uses what it has")
 

@@ -31,7 +31,7 @@ class OutageLimit:
         give_up: Callable[[bool], None],
         in_reach: Callable[[], object],
     ) -> None:
-        self.outlived = False
+        self.outlived: bool = False
         self.doubt = ""
         self._client = client
         self._timeout = timeout

@@ -68,9 +68,9 @@ class Run:
     ) -> None:
         self.console = console
         self.reactor = reactor
-        self.client = make_client(settings, reactor, random=random)
-        self.mirror = Mirror(client=self.client, reactor=reactor)
-        self.over = False
+        self.client: ZooKeeperClient = make_client(settings, reactor, random=random)
+        self.mirror: Mirror = Mirror(client=self.client, reactor=reactor)
+        self.over: bool = False
         self._settings = settings
         self._outages = OutageLimit(self.client, settings.timeout, reactor, self._give_up, self._report_in_reach)
         self._error: ZooKeeperException | None = None

@@ -180,7 +180,7 @@ class ZooKeeperClient:
         self._session = session
         self._servers = servers
         self._random = random
-        self.connect_string = servers + chroot
+        self.connect_string: str = servers + chroot
         self._requests = Requests(session, Chroot(chroot, self.connect_string), priority)
         self._creates = Creates(self._requests, random)
         self._watching = Watching(self._requests)

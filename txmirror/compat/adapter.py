@@ -79,7 +79,8 @@ class TxZooKeeperClient:  # More than 25 methods: the three interfaces require t
     @property
     def session_id(self) -> int:
         """The id of the session, as in ``ephemeralOwner``; 0 while there is none."""
-        return self._reconnecting.session_id
+        session_id: int = self._reconnecting.session_id
+        return session_id
 
     @property
     def session_timeout(self) -> float:

@@ -93,7 +93,7 @@ class Handle:
         )
         self._number = number
         self._reactor = reactor
-        self.client = ZooKeeperClient(
+        self.client: ZooKeeperClient = ZooKeeperClient(
             hosts,
             session_timeout=timeout / 1000,
             session=ticket,
@@ -102,7 +102,7 @@ class Handle:
             reactor=reactor,
         )
         self.watcher = watcher
-        self.state = _CONNECTING
+        self.state: int = _CONNECTING
         self._client_id = (0, "")
         self._watchers: dict[Deferred[WatchedEvent], Callback] = {}
         self._closed: Deferred[None] | None = None

@@ -60,8 +60,8 @@ class ReconnectingClient:
         self.client = client
         # Retrying clients, the managed one among them, wrap another client.
         self._inner = getattr(client, "client", client)
-        self.session = SessionEvent(SessionState.CONNECTING, 0, 0, 0)
-        self.session_id = 0
+        self.session: SessionEvent = SessionEvent(SessionState.CONNECTING, 0, 0, 0)
+        self.session_id: Any = 0
         self.watches: dict[Deferred[WatchedEvent], None] = {}
         self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)

@@ -18,9 +18,10 @@ from typing import Any, TextIO, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher, textFileLogObserver
+from twisted.logger import ILogObserver, LogEvent, LogLevel, textFileLogObserver
 from zope.interface import provider
 
+from twisted import logger
 from txmirror.compat.codes import CONSTANTS, EXCEPTIONS, ZooKeeperException, zerror
 from txmirror.compat.handles import Callback, Handle
 from txmirror.compat.values import Entries
@@ -253,10 +254,10 @@ def set_debug_level(level: int) -> None:
 def set_log_stream(stream: TextIO) -> None:
     """Write the log messages of connections to a stream too, in place of the former stream."""
     if _settings["observer"] is not None:
-        globalLogPublisher.removeObserver(_settings["observer"])
+        logger.globalLogPublisher.removeObserver(_settings["observer"])
     write = textFileLogObserver(stream)
     _settings["observer"] = observer = _observer(write)
-    globalLogPublisher.addObserver(observer)
+    logger.globalLogPublisher.addObserver(observer)
 
 
 _LEVELS = {LogLevel.critical: 1, LogLevel.error: 1, LogLevel.warn: 2, LogLevel.info: 3, LogLevel.debug: 4}

@@ -53,7 +53,7 @@ class Defaults:
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._table = {key: value for key, value in table.items() if key in KEYS}
         check = table.get(_CHECK, {})
-        self.errors = list(unknown_keys(table, (*KEYS, _CHECK)))
+        self.errors: list[tuple[str, str]] = list(unknown_keys(table, (*KEYS, _CHECK)))
         self._check: dict[str, Any] = {}
         if isinstance(check, dict):
             self._check = {key: value for key, value in check.items() if key in CHECK_KEYS}

@@ -19,7 +19,7 @@ class ConfigurationError(ValueError):
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = tuple(lines)
+        self.lines: tuple[str, ...] = tuple(lines)
         super().__init__("\n".join(self.lines))
 
 

@@ -246,7 +246,7 @@ class CheckSettings:
 
 
 #: The settings of checks that are not run at intervals: each result counts at once.
-AT_ONCE = {"interval": 1.0, "rise": 1, "fall": 1}
+AT_ONCE: Mapping[str, float] = {"interval": 1.0, "rise": 1, "fall": 1}
 
 
 @attrs.frozen(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -30,7 +31,7 @@ class Judge:
     def __init__(self, path: str, where: Where | None, codec: str | IPayloadCodec | None) -> None:
         if where is not None and not isinstance(where, Mapping) and not callable(where):
             raise TypeError(f"where is {where!r:.60}: not a mapping, a function, or None")
-        self.where = dict(where) if isinstance(where, Mapping) else where
+        self.where: Final = dict(where) if isinstance(where, Mapping) else where
         self._path = path
         self._codec = find_codec(codec) if isinstance(codec, str) else codec
         self._filter_has_failed = False

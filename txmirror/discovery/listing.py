@@ -93,7 +93,8 @@ class InstanceList:
 
     def __init__(self, path: str, hold_for: float, user: ListUser, reactor: IReactorTime) -> None:
         self.tree: ServiceTree | None = None
-        self.known = self._outage = self._complete = False
+        self.known: bool = False
+        self._outage = self._complete = False
         self.omitted: dict[str, str] = {}
         self._path = path
         self._hold_for = hold_for

@@ -87,7 +87,8 @@ class ServiceProvider:
     ) -> None:
         check_seconds("wait", wait)
         check_limits(least_in_zone, hold_for, down_after, down_for)
-        self.path = path = paths.normalise(path)
+        path = paths.normalise(path)
+        self.path: str = path
         self._wait = wait
         self._closed = False
         self._reactor = reactor = registry.reactor if reactor is None else reactor

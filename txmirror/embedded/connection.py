@@ -66,11 +66,11 @@ class Connection(Protocol):
         self._protocol = ServerProtocol(DEFAULT_MAX_REQUEST, RequestCursor)
         self._output = Output()
         self._queue = RequestQueue(self._protocol.frames, self._output, self._serve_next, self._serve, next_turn)
-        self.client = RequestProcessor(server, self._protocol, self._queue, self)
+        self.client: RequestProcessor = RequestProcessor(server, self._protocol, self._queue, self)
         self._first_bytes: bytes | None = b""
         self._held_input: bytearray | None = None
         self._reading = True
-        self.closing = False
+        self.closing: bool = False
 
     @property
     def identities(self) -> Sequence[Identity]:

@@ -39,7 +39,7 @@ class RequestCursor(Cursor):
         start = self.offset
         if self.int32() < -1:
             return []
-        self.offset = start
+        self.offset: int = start
         return super().vector(item, smallest)
 
     def strings(self) -> list[str]:
@@ -72,5 +72,5 @@ class TolerantCursor(RequestCursor):
         start = self.offset
         if self.int32() == -1:
             return ""
-        self.offset = start
+        self.offset: int = start
         return super().string()

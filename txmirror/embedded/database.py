@@ -49,7 +49,7 @@ class Database:
     def __init__(self, now: Callable[[], int], ttl_nodes: bool) -> None:
         self._now = now
         self._ttl_nodes = ttl_nodes
-        self.tree = Tree()
+        self.tree: Tree = Tree()
         self.followers: list[Follower] = []
         self.on_expiring_nodes: Callable[[], None] = lambda: None
 

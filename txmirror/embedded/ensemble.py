@@ -54,7 +54,7 @@ class EmbeddedEnsemble:
             ttl_nodes=ttl_nodes,
             container_check_interval=container_check_interval,
         )
-        self.servers = tuple(
+        self.servers: tuple[Server, ...] = tuple(
             Server(reactor, self._state, version, "follower" if number else "leader")
             for number, version in enumerate(imitated)
         )

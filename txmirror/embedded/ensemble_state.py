@@ -48,8 +48,8 @@ class EnsembleState:
         if not IReactorTime.providedBy(clock):
             raise TypeError(f"{clock!r} does not provide IReactorTime")
         self.clock = clock
-        self.database = Database(self._now, ttl_nodes)
-        self.sessions = Sessions(clock, self.database, tick_time)
+        self.database: Database = Database(self._now, ttl_nodes)
+        self.sessions: Sessions = Sessions(clock, self.database, tick_time)
         self.servers: list[_Server] = []
         self._node_expirer = NodeExpirer(clock, self.database, container_check_interval, self._now)
         self._serving = 0

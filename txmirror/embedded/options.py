@@ -23,7 +23,7 @@ class EmbeddedOptions(usage.Options):
         "Runs an in-memory ZooKeeper server, for tests and demonstrations, until SIGTERM or Ctrl-C stops it."
         " All data is lost then."
     )
-    optParameters = [  # noqa: RUF012 - usage.Options wants it so
+    optParameters: list[list[str]] = [  # noqa: RUF012 - usage.Options wants it so
         [
             "listen",
             "l",
@@ -33,7 +33,7 @@ class EmbeddedOptions(usage.Options):
         ["imitate", "i", "3.8", "Server to imitate: ZooKeeper 3.4, 3.8 or 3.9, or ClickHouse Keeper (keeper)"],
         ["tick-time", "t", "0.5", "ZooKeeper's tick in seconds; session timeouts are between 2 and 20 of them"],
     ]
-    optFlags = [  # noqa: RUF012 - usage.Options wants it so
+    optFlags: Sequence[Sequence[str | None]] = [
         ["ttl-nodes", None, "Allow nodes with a time to live"],
     ]
 

@@ -28,14 +28,14 @@ class Output:
 
     def __init__(self) -> None:
         self._held: list[Callable[[], None]] | None = None
-        self.held_bytes = 0
+        self.held_bytes: int = 0
         self._buffered: int | None = None
         """The bytes written since the transport's buffer filled up; None while it accepts more."""
         self._unread_events = 0
         self._was_throttled = False
-        self.peer = ""
-        self.throttled = False
-        self.written = 0
+        self.peer: str = ""
+        self.throttled: bool = False
+        self.written: int = 0
 
     def connected(self, transport: ITCPTransport, producer: IPushProducer) -> None:
         """Use a transport, which pauses and resumes ``producer``."""

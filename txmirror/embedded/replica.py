@@ -54,7 +54,7 @@ class Replica:
         self._missed: list[Callable[[], None]] | None = None
         self._pending: list[Callable[[], None]] = []
         self.partitioned = False
-        self.watches = Watches(version.watch_modes)
+        self.watches: Watches = Watches(version.watch_modes)
         self._use_tree(database.tree)
         database.followers.append(self)
 

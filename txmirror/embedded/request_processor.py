@@ -98,7 +98,7 @@ class RequestProcessor:
         self._deferred_events: list[tuple[EventType, str]] | None = None
         """The events to send after the current reply; None if events are sent at once."""
         self.identities: list[Identity] = []
-        self.stats = ConnectionStats(server.now())
+        self.stats: ConnectionStats = ConnectionStats(server.now())
 
     @property
     def session_id(self) -> int:

@@ -44,7 +44,7 @@ class RequestQueue:
         self._turn: IDelayedCall | None = None
         self._rest: Callable[[], None] | None = None
         """The rest of the delayed request."""
-        self.delayed = False
+        self.delayed: bool = False
 
     @property
     def empty(self) -> bool:

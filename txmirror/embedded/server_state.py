@@ -42,11 +42,11 @@ class ServerState:
         self.clock = clock
         self.replica = replica
         self.sessions = sessions
-        self.local_sessions = Sessions(clock, None, sessions.tick)
+        self.local_sessions: Sessions = Sessions(clock, None, sessions.tick)
         self.version = version
         self.access = Access.READ_WRITE
-        self.faults = Faults()
-        self.sessionless = SessionlessConnections(clock)
+        self.faults: Faults = Faults()
+        self.sessionless: SessionlessConnections = SessionlessConnections(clock)
         self.port = 0
         self.received = 0
         self.sent = 0

@@ -71,8 +71,8 @@ class Tree:
 
     def __init__(self) -> None:
         root = Node(b"", children={"zookeeper": None})
-        self.zxid = 0
-        self.nodes = {
+        self.zxid: int = 0
+        self.nodes: dict[str, Node] = {
             "": root,
             "/": root,
             "/zookeeper": Node(b"", children={"quota": None, "config": None}),

@@ -133,8 +133,8 @@ class Watches:
 
     def __init__(self, several_modes: bool) -> None:
         self.several_modes = several_modes
-        self.data = WatchTable(several_modes)
-        self.children = WatchTable(several_modes)
+        self.data: WatchTable = WatchTable(several_modes)
+        self.children: WatchTable = WatchTable(several_modes)
 
     def dispatch(self, change: Change) -> None:
         """Notify the watchers of a change."""

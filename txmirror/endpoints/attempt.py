@@ -53,15 +53,15 @@ class Attempt:
         self, instance: Instance, pool: InstancePool, url: ServiceURL, settings: AttemptSettings, reactor: IReactorTime
     ) -> None:
         self._tls = url.scheme == b"https"
-        self.host = instance.address or ""
-        self.port = (self._tls and instance.tls_port) or instance.port or 0
+        self.host: str = instance.address or ""
+        self.port: int = (self._tls and instance.tls_port) or instance.port or 0
         self.instance = instance
         self.pool = pool
         self._url = url
         self._settings = settings
         self._reactor = reactor
         self._uri: URI | None = None
-        self.new = False
+        self.new: bool = False
         self._connected = True
 
     def send(self, method: bytes, headers: Headers | None, body: IBodyProducer | None) -> Deferred[IResponse]:

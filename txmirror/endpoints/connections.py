@@ -109,7 +109,7 @@ class ConnectionsFactory(WrappingFactory):
     """
 
     noisy = False
-    protocol = Connection
+    protocol: type[Connection] = Connection
 
     def __init__(self, wrappedFactory: IProtocolFactory) -> None:
         super().__init__(wrappedFactory)

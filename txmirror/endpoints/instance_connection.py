@@ -124,7 +124,7 @@ class InstanceConnection(Protocol):
         return type(self._wrapped).__name__
 
     def makeConnection(self, transport: ITransport) -> None:
-        self.transport = transport
+        self.transport: ITransport = transport
         if not self._waiting:
             self._begin()
 

@@ -31,7 +31,7 @@ class InstancePool:
 
     def __init__(self, reactor: IReactorTime, connections: WeakSet[HTTP11ClientProtocol], idle: int) -> None:
         self.connections = connections
-        self.http = HTTPConnectionPool(reactor)
+        self.http: HTTPConnectionPool = HTTPConnectionPool(reactor)
         self.http.maxPersistentPerHost = idle
         self.http.cachedConnectionTimeout = _IDLE_CONNECTION
         # The agent itself repeats requests, and counts the failures.

@@ -45,7 +45,7 @@ class StringKeys:
             if (beginning or key) not in known or key == beginning:
                 raise ValueError(f"mirror: the key of {f'{key}={value}'!r:.200} is unknown; the keys are {keys}")
         try:
-            self.path = paths.normalise(args[0])
+            self.path: str = paths.normalise(args[0])
         except ValueError as error:
             raise ValueError(f"mirror: {error!s:.400}") from None
 

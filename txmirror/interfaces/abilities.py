@@ -275,7 +275,7 @@ class ISessionLease(Interface):
 class IProgress(Interface):
     """A client that notices when it makes no progress, for the watchdog of a supervisor."""
 
-    stuck = Attribute(
+    stuck: bool = Attribute(
         """True if the client neither has a connection that it watches, nor tries to connect, although it should. It is a bug: only
         a restart helps. An outage of ZooKeeper does not make it true."""
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -77,10 +77,10 @@ class Answers:
         self._retries = cache.retries
         self._records = cache.records
         self._branches = cache.branches
-        self.covers = cache.covers
-        self.wants = cache.wants
-        self.watches_refused = cache.invalidate_all
-        self.read_finished = cache.check_settled
+        self.covers: Final = cache.covers
+        self.wants: Final = cache.wants
+        self.watches_refused: Final = cache.invalidate_all
+        self.read_finished: Final = cache.check_settled
 
     def data_read(self, path: str, value: Value, zxid: int) -> None:
         """Show a node's data and stat."""

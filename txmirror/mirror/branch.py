@@ -33,7 +33,7 @@ class Selection:
 
     def __init__(self, path: str, depth: int | None, keep: Callable[[str], bool] | None) -> None:
         self.path = path
-        self.everything = depth is None and keep is None
+        self.everything: bool = depth is None and keep is None
         self._prefix = path.rstrip("/") + "/"
         #: The most names in a path. A path has as many names as slashes, but for the root of everything.
         self._most_names = math.inf if depth is None else _count_names(path) + depth
@@ -82,12 +82,12 @@ class Branch:
     """
 
     def __init__(self, cache: ViewedCache, selection: Selection, notifier: Notifier) -> None:
-        self.path = selection.path
+        self.path: str = selection.path
         self.values: dict[str, Value] = {}
         self.unreadable: dict[str, ZooKeeperException] = {}
         self.unsettled = 0
         self.persistent: bool | None = None
-        self.begun = False
+        self.begun: bool = False
         self._cache = cache
         self._selection = selection
         self._notifier = notifier

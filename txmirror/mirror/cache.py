@@ -7,7 +7,7 @@ event, a recovery, a retry) marks it in the store; the refresher reads it; the r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Final, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -56,21 +56,21 @@ class Cache:
         random: Callable[[], float],
     ) -> None:
         self.status = status
-        self.deadlines = Deadlines(reactor)
-        self.interests = Interests()
-        self.records = self.interests.records
-        self.wants = self.interests.wants
-        self.invalidate_all = self.interests.invalidate_all
-        self.store = Store(self.interests.trees)
-        self.branches = cast("Callable[[int, str], Sequence[FollowedBranch]]", self.store.covering)
-        self.retries = Retries(reactor, self._retry)
-        self.removal = WatchRemoval(feed.release, self._can_remove_watches)
-        self.sessions = Sessions(self, client, feed, reactor, random)
-        self.covers = self.sessions.coverage.covers
+        self.deadlines: Deadlines = Deadlines(reactor)
+        self.interests: Interests = Interests()
+        self.records: dict[str, Record] = self.interests.records
+        self.wants: Final = self.interests.wants
+        self.invalidate_all: Final = self.interests.invalidate_all
+        self.store: Store = Store(self.interests.trees)
+        self.branches: Final = cast("Callable[[int, str], Sequence[FollowedBranch]]", self.store.covering)
+        self.retries: Retries = Retries(reactor, self._retry)
+        self.removal: WatchRemoval = WatchRemoval(feed.release, self._can_remove_watches)
+        self.sessions: Sessions = Sessions(self, client, feed, reactor, random)
+        self.covers: Final = self.sessions.coverage.covers
         # The answers use the other parts.
         self._client = client
         self._abilities: IServerAbilities | None = IServerAbilities(client, None)
-        self.refresher = Refresher(
+        self.refresher: Refresher = Refresher(
             feed, IBatchedReads(client, None), reactor, self.store, Answers(self, reactor), self._may_batch
         )
         self._troubles: set[type[BaseException]] = set()

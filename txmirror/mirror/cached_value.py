@@ -53,9 +53,9 @@ class CachedValue(Generic[_T]):
         self._read_waiters: Waiters[None] | None = None
         self._settle_waiters: Waiters[None] | None = None
         self._identity: object = None
-        self.known = False
+        self.known: bool = False
         self.value: _T | None = None
-        self.zxid = 0
+        self.zxid: int = 0
         self.problem: ZooKeeperException | None = None
 
     # Values.

@@ -88,7 +88,7 @@ class Decoded(LiveMapping[_T]):
     def __init__(self, tree: WatchedTree, decode: Callable[[str, bytes], _T]) -> None:
         self._values: dict[str, _T] = {}
         super().__init__(self._values)
-        self.path = tree.path
+        self.path: str = tree.path
         self.errors: dict[str, Exception] = {}
         self.indexes: dict[str, Index[Hashable, _T]] = {}
         self._tree = tree

@@ -45,8 +45,8 @@ class Engine:
         linger: float,
         random: Callable[[], float],
     ) -> None:
-        self.status = Status(feed.session, reactor.seconds())
-        self.writer = Writer(client, feed)
+        self.status: Status = Status(feed.session, reactor.seconds())
+        self.writer: Writer = Writer(client, feed)
         self._reactor = reactor
         self._feed = feed
         self._cache = Cache(client, feed, self.status, reactor, random)
@@ -56,7 +56,7 @@ class Engine:
             reference.path
         )
         self._close_waiters: Waiters[None] = Waiters()
-        self.closing = False
+        self.closing: bool = False
 
     def start(self) -> None:
         """Begin to listen to the feed."""

@@ -24,7 +24,7 @@ class Interests:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.branches: dict[FollowedBranch, None] = {}
-        self.trees = TreeIndex()
+        self.trees: TreeIndex = TreeIndex()
 
     def add(self, branch: FollowedBranch) -> None:
         """Add a branch."""

@@ -30,7 +30,7 @@ class JsonNode:
     _log = Logger()
 
     def __init__(self, node: Node) -> None:
-        self.path = node.path
+        self.path: str = node.path
         self.node = node
         self._warned: ZnodeStat | None = None
 

@@ -70,9 +70,9 @@ class Mirror(Service):
                 servers, session_timeout=session_timeout, limits=limits, session=session, random=random, reactor=reactor
             )
         self.reactor = reactor
-        self.urgent = urgent_client(client)
-        self.client = waiting_client(client)
-        self.feed = IWatchFeed(self.client)
+        self.urgent: IZooKeeperClient = urgent_client(client)
+        self.client: IZooKeeperClient = waiting_client(client)
+        self.feed: IWatchFeed = IWatchFeed(self.client)
         self._linger = linger
         self._random = random = random or Random()
         self._engine = Engine(self.client, self.feed, reactor, linger, random.random)

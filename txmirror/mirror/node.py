@@ -54,7 +54,7 @@ class Node:
     __slots__ = ("__weakref__", "_family", "_record", "path", "state")
 
     def __init__(self, family: NodeFamily, record: Record) -> None:
-        self.path = record.path
+        self.path: str = record.path
         self.state: NodeState = record.state
         self._family = family
         self._record = record

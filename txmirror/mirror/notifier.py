@@ -28,7 +28,8 @@ class Notifier:
     _log = Logger()
 
     def __init__(self, path: str, status: Status) -> None:
-        self.closed = self.observed = False
+        self.closed: bool = False
+        self.observed: bool = False
         self.on_stat_changed: Callable[[str], object] | None = None
         self._path = path
         self._status = status

@@ -75,7 +75,7 @@ class BatchSize:
     """
 
     def __init__(self) -> None:
-        self.count = _FIRST_BATCH
+        self.count: int = _FIRST_BATCH
 
     def note_reply(self, count: int, reply: BatchReply) -> None:
         """Note how large the reply to a request for so many parts was."""

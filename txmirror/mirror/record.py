@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -45,14 +45,14 @@ class Record:
     __slots__ = ("_kept", "_node", "cache", "closed", "marked_data", "names", "path", "state", "value")
 
     def __init__(self, cache: ViewedCache, path: str) -> None:
-        self.path = path
-        self.cache = cache
-        self.marked_data = cache.store.marked_data
+        self.path: str = path
+        self.cache: ViewedCache = cache
+        self.marked_data: Final = cache.store.marked_data
         self.value: CachedValue[Value] = CachedValue(path)
         self.names: CachedValue[tuple[str, ...]] | None = None
         self._node: Callable[[], Any] = _no_node
         self._kept: ShownNode | None = None
-        self.closed = False
+        self.closed: bool = False
         self.update_state()
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class Record:
         """Make a new snapshot: the cached state has changed, or the connection was made or lost."""
         stale_since = self.cache.status.disconnected_since
         if not self.value.known:
-            self.state = without_value(Existence.UNKNOWN, stale_since)
+            self.state: NodeState = without_value(Existence.UNKNOWN, stale_since)
         elif self.value.value is None:
             self.state = without_value(Existence.ABSENT, stale_since)
         else:
@@ -250,7 +250,7 @@ class Record:
         return None if self.is_settled(NAMES) else self.names.when_settled()
 
 
-class NodeReference(weakref.ref):  # type: ignore[type-arg]  # a class cannot be subscripted so at run time
+class NodeReference(weakref.ref[Any]):
     """A weak reference to a :class:`~txmirror.mirror.Node` that knows its path when the node is gone.
 
     :ivar path: the znode's path.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -75,10 +75,10 @@ class Sessions:
         self._cache = cache
         self._status = cache.status
         self._interests = cache.interests
-        self.coverage = Coverage(client, reactor, self)
-        self.is_lost = cache.status.is_lost
+        self.coverage: Coverage = Coverage(client, reactor, self)
+        self.is_lost: Final = cache.status.is_lost
         side_sessions: ISideSessions | None = ISideSessions(client, None)
-        self.recovery = Recovery(feed, side_sessions, self, cache.removal, reactor, random)
+        self.recovery: Recovery = Recovery(feed, side_sessions, self, cache.removal, reactor, random)
         self._recovering = False
 
     def connected(self, event: SessionEvent, before: SessionEvent) -> None:

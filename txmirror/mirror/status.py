@@ -32,10 +32,10 @@ class Status:
     _log = Logger()
 
     def __init__(self, session: SessionEvent, now: float) -> None:
-        self.state = MirrorState.DISCONNECTED
+        self.state: MirrorState = MirrorState.DISCONNECTED
         self.session = session
         self.disconnected_since: float | None = now
-        self.recovered = False
+        self.recovered: bool = False
         self.session_ends = False
         self.watchers: Observers[MirrorState] = Observers(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)

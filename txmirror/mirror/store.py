@@ -54,7 +54,7 @@ class TreeIndex:
         self._at: dict[str, list[CountsUnsettled]] = {}
         self._only: tuple[CountsUnsettled, ...] | None = None
         #: Grows with each tree that is added or removed.
-        self.version = 0
+        self.version: int = 0
 
     def add(self, path: str, tree: CountsUnsettled) -> None:
         """Add a tree with its root at a path."""
@@ -143,8 +143,8 @@ class Store:
         self._groups: dict[tuple[CountsUnsettled, ...], _Group] = {}
         self._version = trees.version
         self._finished: dict[CountsUnsettled, None] = {}
-        self.unsettled = 0
-        self.zxid = 0
+        self.unsettled: int = 0
+        self.zxid: int = 0
         self.maybe_absent: set[str] = set()
 
     def is_late(self, zxid: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -34,8 +34,8 @@ class Tree(LiveMapping[Value]):
 
     def __init__(self, cache: ViewedCache, branch: Branch, notifier: Notifier) -> None:
         super().__init__(branch.values)
-        self.path = branch.path
-        self.unreadable = branch.unreadable
+        self.path: str = branch.path
+        self.unreadable: Final = branch.unreadable
         self._cache = cache
         self._branch = branch
         self._notifier = notifier

@@ -43,8 +43,8 @@ class WatchedReads:
         wants: Callable[[str], bool],
         may_batch: Callable[[], bool],
     ) -> None:
-        self.queue = ReadQueue()
-        self.possible = False
+        self.queue: ReadQueue = ReadQueue()
+        self.possible: bool = False
         self._set_watches = set_watches
         self._store = store
         self._wants = wants

@@ -39,7 +39,7 @@ class ChangeCommand:
         self, command: ICheck, timeout: float, file: str, succeeded: Callable[[], None], reactor: IReactorTime
     ) -> None:
         self.failure: str | None = None
-        self.failures = 0
+        self.failures: int = 0
         self._command = command
         self._timeout = timeout
         self._file = file

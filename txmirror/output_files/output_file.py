@@ -79,9 +79,11 @@ class OutputFile:
         self.watch = watch
         self._state = OutputState.UNKNOWN
         self.failure: str | None = None
-        self.instances = self.writes = self.failures = 0
+        self.instances: int = 0
+        self.writes: int = 0
+        self.failures: int = 0
         self._omissions = Omissions(self._log, watch.path, watch.output)
-        self.command = (
+        self.command: ChangeCommand | None = (
             ChangeCommand(
                 CommandCheck(watch.command, description=watch.command[0], reactor=reactor, clock=clock),
                 watch.command_timeout,

@@ -18,7 +18,7 @@ class Target:
     """
 
     def __init__(self, watch: Watch) -> None:
-        self.path = Path(watch.output)
+        self.path: Path = Path(watch.output)
         self._watch = watch
         self._content: bytes | None = None
         self._identity: tuple[int, ...] | None = None

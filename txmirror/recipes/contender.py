@@ -62,16 +62,16 @@ class Contender:
         reactor: IReactorTime | None,
         kind: str,
     ) -> None:
-        self.path = paths.validate(path)
+        self.path: str = paths.validate(path)
         if path == "/":
             raise PathError("'/' cannot be a lock: use a node of its own")
         if not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r:.60}")
         self.name = name
         self.acl: Sequence[ACL] = checked_acl(acl)
-        self.reactor = reactor_or_global(reactor)
-        self.client = client_of(client)
-        self.retry_policy = RetryPolicy(self.client, self.reactor)
+        self.reactor: IReactorTime = reactor_or_global(reactor)
+        self.client: IZooKeeperClient = client_of(client)
+        self.retry_policy: RetryPolicy = RetryPolicy(self.client, self.reactor)
         self.lease: ISessionLease | None = ISessionLease(self.client, None)
         self.meter = make_meter(self.client, kind, path, self.reactor)
         self.node: LockNode | None = None
@@ -175,7 +175,7 @@ class Held:
     ) -> None:
         self.token = token
         self.revocation = revocation
-        self.over = False
+        self.over: bool = False
         self._lost = False
         self._ended = ended
         self._waiters: Waiters[None] = Waiters()

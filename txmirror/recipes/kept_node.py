@@ -43,8 +43,8 @@ class KeptNode:
     _log = Logger()
 
     def __init__(self, place: Place, name: str, data: bytes) -> None:
-        self.path = paths.join(place.path, name)
-        self.present = False
+        self.path: str = paths.join(place.path, name)
+        self.present: bool = False
         self._place = place
         self._client = place.client
         self._data = data

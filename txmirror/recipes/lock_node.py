@@ -36,7 +36,7 @@ class LockNode:
         beginning: str,
         sequence: bool,
     ) -> None:
-        self.path = ""
+        self.path: str = ""
         self._client = client
         self._retry_policy = policy
         self._parent = parent

@@ -61,7 +61,7 @@ class MarkedWrites:
     def __init__(self, place: Place, parent: str, *, reuse: bool = False) -> None:
         self.parent = parent
         self.place = place
-        self.spare = SpareMarks(place.client, parent, place.reactor, self.discard)
+        self.spare: SpareMarks = SpareMarks(place.client, parent, place.reactor, self.discard)
         self.spare.enabled = self.spare.enabled and reuse
 
     async def commit(

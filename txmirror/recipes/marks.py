@@ -79,7 +79,7 @@ class SpareMarks:
         self._timer = Timer(reactor, self._time_out)
         #: A client without a feed does not say when it is closed, and the timer must not outlive it.
         self._feed: IWatchFeed | None = IWatchFeed(client, None)
-        self.enabled = self._feed is not None
+        self.enabled: bool = self._feed is not None
 
     def take(self) -> Mark:
         """Return a mark of the present session that is spare, or else a new one."""

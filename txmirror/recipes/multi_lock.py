@@ -36,7 +36,7 @@ class MultiLock:
         for lock in found:
             if not isinstance(lock, (Lock, Semaphore)):
                 raise TypeError(f"a MultiLock has locks and semaphores, not {lock!r:.60}")
-        self.locks = sorted(found, key=lambda lock: lock.path)
+        self.locks: list[Lock | Semaphore] = sorted(found, key=lambda lock: lock.path)
         if not self.locks:
             raise ValueError("a MultiLock needs at least one lock")
         for one, other in zip(self.locks, self.locks[1:]):  # noqa: B905 - the second is shorter

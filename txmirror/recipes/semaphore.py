@@ -108,7 +108,7 @@ class Leases:
 
     def __init__(self, contender: Contender, leases: int, queue_lock: Lock) -> None:
         self.leases = leases
-        self.path = contender.path
+        self.path: str = contender.path
         self._contender = contender
         self._client = contender.client
         self._retry_policy = contender.retry_policy

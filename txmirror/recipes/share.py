@@ -54,7 +54,7 @@ class ClaimedItem:
         self._election = election
         self._job = job
         self._changed = changed
-        self.stopping = False
+        self.stopping: bool = False
         self._working = False
         self._pause: Deferred[None] | None = None
 

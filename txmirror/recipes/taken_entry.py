@@ -39,7 +39,7 @@ class TakenNode:
 
     def __init__(self, place: Place, contender: Contender, entry: str, path: str) -> None:
         self.path = path
-        self.session = 0
+        self.session: int = 0
         self._place = place
         self._client = place.client
         self._retry_policy = contender.retry_policy
@@ -145,8 +145,9 @@ class TakenEntry:
         found: tuple[bytes, ZnodeStat],
         held: Held,
     ) -> None:
+        self.data: bytes
         self.data, self._stat = found
-        self.consumed = False
+        self.consumed: bool = False
         self._place = place
         self._contender = contender
         self._client = place.client

@@ -63,7 +63,7 @@ class RegistryConnection:
         options: NodeOptions,
     ) -> None:
         self.mirror = mirror
-        self.reachability = ReachabilityTimeout(mirror, timeout)
+        self.reachability: ReachabilityTimeout = ReachabilityTimeout(mirror, timeout)
         self._owned = owned
         self._options = options
         self._writer = Writer(mirror, options.codec, lambda: options.acl() or OPEN_ACL, options.writes)

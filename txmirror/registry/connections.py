@@ -111,9 +111,9 @@ class Connections:
     user: ConnectionUser
 
     def __init__(self, options: ConnectionOptions, reactor: IReactorTime) -> None:
-        self.reactor = reactor
+        self.reactor: IReactorTime = reactor
         self.current: RegistryConnection | None = None
-        self.stopped = False
+        self.stopped: bool = False
         self.options = options
         self._pid = os.getpid()
         self._closing = False

@@ -38,9 +38,9 @@ class Desired:
 
     def __init__(self, codec: IPayloadCodec) -> None:
         self.call: Call | None = None
-        self.kept = False
+        self.kept: bool = False
         self.data: Data = None
-        self.codec = codec
+        self.codec: IPayloadCodec = codec
         self.registration: Registration | None = None
 
     @property

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from txmirror.durations import check_seconds
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
-from txmirror.mirror import Change, ChangeKind, Mirror
+from txmirror.mirror import Change, ChangeKind, Mirror, Tree
 from txmirror.registry.audit import Audit
 from txmirror.registry.codecs import decode
 from txmirror.registry.holding import OutageHold
@@ -73,7 +73,8 @@ class Following:
     """
 
     def __init__(self, mirror: Mirror, path: str, options: FollowingOptions, reader: Reader) -> None:
-        self.live = self.held = False
+        self.live: bool = False
+        self.held: bool = False
         #: Whether there are changes for which no answer was made, because nobody wanted it.
         self._unpublished = False
         self._path = path
@@ -82,7 +83,8 @@ class Following:
         self._payloads: Mapping[str, Payload] = {}
         self._publish_timer = Timer(mirror.reactor, self._publish)
         self._hold = OutageHold(options.hold_for, self._publish, mirror.reactor)
-        self.tree = tree = mirror.tree(path, depth=1)
+        self.tree: Tree = mirror.tree(path, depth=1)
+        tree = self.tree
         self._audit = Audit(tree, mirror.reactor, options.audit, options.random)
         tree.watch_stats(self._stat_changed)
         tree.ready().addCallbacks(lambda _: self._begin(), lambda _: None)

@@ -31,11 +31,11 @@ class Identity:
     """
 
     def __init__(self, codec: IPayloadCodec, data: Data, created: float) -> None:
-        self.codec = codec
+        self.codec: IPayloadCodec = codec
         self._created = created
         self._written: tuple[bytes, ...] = ()
         self.tolerated: Sequence[Data] = ()
-        self.payload = codec.encode(data, pid=os.getpid(), created=created)
+        self.payload: bytes = codec.encode(data, pid=os.getpid(), created=created)
         self.data = own_copy(data)
 
     def encode(self, data: Data, codec: IPayloadCodec) -> bytes:

@@ -56,10 +56,10 @@ class Keeper:
     def __init__(
         self, mirror: Mirror, events: MirrorEvents, node: OwnNode, identity: Identity, writes: IWriteLimit | None
     ) -> None:
-        self.state = RegistrationState.WITHDRAWN
-        self.wanted = False
-        self.outcomes = Outcomes(node.path)
-        self.manners = Manners(node.path)
+        self.state: RegistrationState = RegistrationState.WITHDRAWN
+        self.wanted: bool = False
+        self.outcomes: Outcomes = Outcomes(node.path)
+        self.manners: Manners = Manners(node.path)
         self._mirror = mirror
         self._events = events
         self._node = node

@@ -47,7 +47,7 @@ class RegistryLock:
         self.path = path
         self.simultaneous = simultaneous
         self.wait = wait
-        self.released = False
+        self.released: bool = False
         self._acl = acl
         self._attempt: Deferred[bool] | None = None
         self._waiting: Waiters[bool] = Waiters()

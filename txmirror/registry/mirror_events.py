@@ -49,7 +49,7 @@ class MirrorEvents:
     """
 
     def __init__(self, mirror: Mirror) -> None:
-        self.steps = AdmissionQueue(_STEPS)
+        self.steps: AdmissionQueue = AdmissionQueue(_STEPS)
         self.sessions: set[int] = set()
         self._mirror = mirror
         self._feed = mirror.feed

@@ -72,11 +72,12 @@ class OwnNode:
         container: bool = False,
     ) -> None:
         self.path = path
-        self.knowledge = Knowledge.UNKNOWN
+        self.knowledge: Knowledge = Knowledge.UNKNOWN
         self.data: bytes | None = None
         self.stat: ZnodeStat | None = None
-        self.written = self._inherited = inherited
-        self.deletion_sent = False
+        self.written: bool = inherited
+        self._inherited = inherited
+        self.deletion_sent: bool = False
         self._mirror = mirror
         self._feed = mirror.feed
         self._acl = acl

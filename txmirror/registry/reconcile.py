@@ -35,7 +35,8 @@ class ReconcileLoop:
         queue: AdmissionQueue,
         reactor: IReactorTime,
     ) -> None:
-        self.active = self.urgent = False
+        self.active: bool = False
+        self.urgent: bool = False
         self._take_step = step
         self._failed = failed
         self._queue = queue

@@ -54,7 +54,7 @@ class Registrar:
         self._codec = codec
         self._adopt_persistent = adopt_persistent
         self._rate = rate
-        self.persistent = PersistentNodes(connections, finder, codec)
+        self.persistent: PersistentNodes = PersistentNodes(connections, finder, codec)
         self._desired = DesiredState()
         self._writes: TokenBucket | None = None
         self.change_reactor(connections.reactor)

@@ -66,7 +66,7 @@ class Registration:
         inherited: bool = False,
         container: bool = False,
     ) -> None:
-        self.path = paths.validate(path)
+        self.path: str = paths.validate(path)
         if path == "/":
             raise PathError("'/' cannot be registered: it always exists")
         self._mirror = mirror

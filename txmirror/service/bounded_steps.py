@@ -24,7 +24,7 @@ class BoundedSteps:
     _log = Logger()
 
     def __init__(self, seconds: float, reactor: IReactorTime) -> None:
-        self.hurried = False
+        self.hurried: bool = False
         self._reactor = reactor
         self._deadline = reactor.seconds() + seconds
         self._waiting: Deferred[Any] | None = None

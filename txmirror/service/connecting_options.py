@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NoReturn
 
 from twisted.python import usage
@@ -15,7 +16,7 @@ from txmirror.durations import parse_seconds
 SESSION_TIMEOUT, SERVERS = "10", "localhost:2181"
 
 #: The options of the servers, for ``optParameters``.
-CONNECTION = (
+CONNECTION: Sequence[Sequence[str | None]] = (
     ["servers", "s", None, f"ZooKeeper's servers, as host:port,host:port/chroot [default: {SERVERS}]"],
     [
         "session-timeout",
@@ -25,8 +26,12 @@ CONNECTION = (
     ],
 )
 #: The options of the credentials, for ``optParameters`` and ``optFlags``.
-ACCESS_PARAMETERS = tuple([each.name, each.short, None, each.help] for each in OPTIONS if each.metavar is not None)
-ACCESS_FLAGS = tuple([each.name, each.short, each.help] for each in OPTIONS if each.metavar is None)
+ACCESS_PARAMETERS: Sequence[Sequence[str | None]] = tuple(
+    [each.name, each.short, None, each.help] for each in OPTIONS if each.metavar is not None
+)
+ACCESS_FLAGS: Sequence[Sequence[str | None]] = tuple(
+    [each.name, each.short, each.help] for each in OPTIONS if each.metavar is None
+)
 
 
 def read_timeout(options: usage.Options) -> float:

@@ -36,10 +36,10 @@ class RequestCounts:
 
     def __init__(self) -> None:
         self.sent_by_operation: Counter[str] = Counter()
-        self.times = Durations(_BOUNDS)
-        self.unanswered = 0
-        self.sent_bytes = 0
-        self.received_bytes = 0
+        self.times: Durations = Durations(_BOUNDS)
+        self.unanswered: int = 0
+        self.sent_bytes: int = 0
+        self.received_bytes: int = 0
 
     def sent(self, operation: str, size: int) -> None:
         """Count a request. See :class:`~txmirror.interfaces.IMetrics`."""
@@ -77,11 +77,11 @@ class SessionCounts:
     """
 
     def __init__(self, clock: IReactorTime) -> None:
-        self.begun = 0
-        self.expired = 0
-        self.connections = 0
-        self.connected = False
-        self.stands = False
+        self.begun: int = 0
+        self.expired: int = 0
+        self.connections: int = 0
+        self.connected: bool = False
+        self.stands: bool = False
         self._clock = clock
         self._since = clock.seconds()
         self._former_seconds = 0.0
@@ -132,8 +132,8 @@ class ReplyCounts:
 
     def __init__(self) -> None:
         self.by_code: Counter[tuple[str, ...]] = Counter()
-        self.times = Durations(_BOUNDS)
-        self.truncated = 0
+        self.times: Durations = Durations(_BOUNDS)
+        self.truncated: int = 0
 
     def dns_replied(self, code: int, truncated: bool, seconds: float) -> None:
         """Count a reply of DNS.
@@ -170,12 +170,12 @@ class DaemonCounts:
 
     def __init__(self, clock: IReactorTime, requests: RequestCounts | None) -> None:
         self.requests = requests
-        self.sessions = SessionCounts(clock)
-        self.dns = ReplyCounts()
-        self.http = ReplyCounts()
-        self.reloads = 0
-        self.failed_reloads = 0
-        self.last_reload_failed = False
+        self.sessions: SessionCounts = SessionCounts(clock)
+        self.dns: ReplyCounts = ReplyCounts()
+        self.http: ReplyCounts = ReplyCounts()
+        self.reloads: int = 0
+        self.failed_reloads: int = 0
+        self.last_reload_failed: bool = False
 
     def note_reload(self, result: _T) -> _T:
         """Count a reload with this result, and return it: a callback and errback."""

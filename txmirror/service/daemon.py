@@ -88,17 +88,17 @@ class Daemon(Service):
         clock: IReactorTime | None = None,
         reactor: Any,
     ) -> None:
-        self.configuration = configuration
-        self.started_at = 0.0
+        self.configuration: Configuration = configuration
+        self.started_at: Any = 0.0
         self._reactor = reactor
         self._stopping: BoundedSteps | None = None
         self._observers: Observers[Phase] = Observers(self._observer_failed)
         zookeeper, settings = configuration.zookeeper, configuration.daemon
         rate = zookeeper.write_rate
-        self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
+        self.checks: ChecksService = ChecksService(reactor=reactor, clock=clock, random=random)
         requests = RequestCounts() if make_client is None else None
-        self.counts = DaemonCounts(self.checks.clock, requests)
-        self.history = ConnectionHistory(reactor)
+        self.counts: DaemonCounts = DaemonCounts(self.checks.clock, requests)
+        self.history: ConnectionHistory = ConnectionHistory(reactor)
         self._reloader = Reloader(
             load,
             self._apply,
@@ -124,10 +124,14 @@ class Daemon(Service):
             bucket=None if rate is None else TokenBucket(reactor, rate.burst, rate.burst / rate.per_second),
             counts=self.counts.sessions,
         )
-        self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
-        self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
-        self.output_files = OutputFilesService(random=random, clock=self.checks.clock, reactor=reactor)
-        self.readers = Readers(
+        self.registrations: RegistrationsService = RegistrationsService(
+            session, splay=settings.splay, random=random, reactor=reactor
+        )
+        self.supervisor: Supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
+        self.output_files: OutputFilesService = OutputFilesService(
+            random=random, clock=self.checks.clock, reactor=reactor
+        )
+        self.readers: Readers = Readers(
             lambda: reading_client(configuration.zookeeper, steady, make_client), self.counts.dns, reactor
         )
         self._heartbeat = (

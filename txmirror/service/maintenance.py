@@ -52,7 +52,7 @@ class Maintenance:
     _log = Logger()
 
     def __init__(self, path: str | None, changed: Callable[[], object], reactor: IReactorTime) -> None:
-        self.failures = 0
+        self.failures: int = 0
         self._path = None if path is None else Path(path).absolute()
         self._changed = changed
         self._reactor = reactor

@@ -60,7 +60,7 @@ class Options(usage.Options):
         " options after a --register are for that service, and those before the first one for all. On SIGTERM it withdraws"
         " the registrations before it exits; on SIGHUP it reads the files again."
     )
-    optParameters = [  # noqa: RUF012 - usage.Options wants it so
+    optParameters: Sequence[Sequence[str | None]] = [
         ["config", "c", None, "The configuration: a TOML file, or a folder of them"],
         *CONNECTION,
         [
@@ -73,7 +73,7 @@ class Options(usage.Options):
         *READERS,
         *ACCESS_PARAMETERS,
     ]
-    optFlags = [  # noqa: RUF012 - usage.Options wants it so
+    optFlags: Sequence[Sequence[str | None]] = [
         [
             "check",
             None,
@@ -86,14 +86,14 @@ class Options(usage.Options):
         ],
         *ACCESS_FLAGS,
     ]
-    subCommands = [  # noqa: RUF012 - usage.Options wants it so
-        ["embedded", None, EmbeddedOptions, "Run an in-memory ZooKeeper by itself, and register nothing"],
-        ["serve", None, ServeOptions, "Serve the services to readers by HTTP and DNS, and register nothing"],
+    subCommands: Sequence[tuple[str, str | None, type[usage.Options], str]] = [
+        ("embedded", None, EmbeddedOptions, "Run an in-memory ZooKeeper by itself, and register nothing"),
+        ("serve", None, ServeOptions, "Serve the services to readers by HTTP and DNS, and register nothing"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self.access = Access()
+        self.access: Access = Access()
         self.given: list[tuple[str, str]] = []
         self.configuration: Configuration | None = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.python import usage
 
 from txmirror.access import Access
@@ -19,7 +21,7 @@ from txmirror.service.exiting import EX_USAGE, exit_with
 from txmirror.service.loading import check_usable
 
 #: The options of the servers for readers, for ``optParameters``.
-READERS = (
+READERS: Sequence[Sequence[str | None]] = (
     [
         "http",
         None,
@@ -45,8 +47,8 @@ class ServeOptions(usage.Options):
         "Serves what is registered in ZooKeeper: a page for people, an HTTP API, and DNS. Nothing is registered, and nothing is"
         " changed in ZooKeeper."
     )
-    optParameters = [*CONNECTION, *READERS, *ACCESS_PARAMETERS]  # noqa: RUF012 - usage.Options wants it so
-    optFlags = [  # noqa: RUF012 - usage.Options wants it so
+    optParameters: Sequence[Sequence[str | None]] = [*CONNECTION, *READERS, *ACCESS_PARAMETERS]
+    optFlags: Sequence[Sequence[str | None]] = [
         [
             "protected",
             None,
@@ -55,7 +57,7 @@ class ServeOptions(usage.Options):
         *ACCESS_FLAGS,
     ]
     #: The names of the options that the command has, too.
-    names = tuple(str(name) for name, *_ in (*CONNECTION, *READERS))
+    names: tuple[str, ...] = tuple(str(name) for name, *_ in (*CONNECTION, *READERS))
 
     def __init__(self) -> None:
         super().__init__()

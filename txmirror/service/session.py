@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from txmirror.client import parse_servers
 from txmirror.errors import AuthFailedException, ZooKeeperException
-from txmirror.interfaces import ISessionHolder, IWatchFeed
+from txmirror.interfaces import ISessionHolder, IWatchFeed, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.printable import session_name
 from txmirror.service.handover import Handover, IHeir
@@ -57,16 +57,17 @@ class Session:
         self._settings = settings
         self._user = user
         self._reactor = reactor
-        self.refused = False
+        self.refused: bool = False
         former = self._usable(former)
-        self.client = client = settings.make_client(None if former is None else former.ticket)
-        self.handover = Handover(client, user, settings, former, pause=pause, reactor=reactor)
+        self.client: IZooKeeperClient = settings.make_client(None if former is None else former.ticket)
+        client = self.client
+        self.handover: Handover = Handover(client, user, settings, former, pause=pause, reactor=reactor)
         # Ahead of the mirror, so that the session is being prepared before a registration takes its first step.
         IWatchFeed(client).add_listener(self._changed)
         if settings.counts is not None:
             settings.counts.follow(client, takes_over=former is not None)
-        self.mirror = Mirror(client=client, reactor=reactor)
-        self.outages = OutageLog(self.mirror, lambda: self.handover.registers)
+        self.mirror: Mirror = Mirror(client=client, reactor=reactor)
+        self.outages: OutageLog = OutageLog(self.mirror, lambda: self.handover.registers)
 
     def start(self, paths: Mapping[str, str]) -> None:
         """Begin to connect.

@@ -43,7 +43,7 @@ class StateService(Service):
     _log = Logger()
 
     def __init__(self, path: str, reactor: IReactorTime) -> None:
-        self.failures = 0
+        self.failures: int = 0
         self._path = Path(path).absolute()
         self._reactor = reactor
         self._lock: int | None = None

@@ -85,11 +85,11 @@ class Supervision:
     _log = Logger()
 
     def __init__(self, service: Service, health: ServiceHealth, surroundings: Surroundings) -> None:
-        self.service = service
-        self.health = health
-        self.registered = False
+        self.service: Service = service
+        self.health: ServiceHealth = health
+        self.registered: bool = False
         self.entered: Counter[Condition] = Counter()
-        self.znodes = Znodes(surroundings.registrations, service)
+        self.znodes: Znodes = Znodes(surroundings.registrations, service)
         self._around = surroundings
         self._active = True
         self._changes: deque[ConditionChange] = deque(maxlen=_HISTORY)

@@ -38,8 +38,8 @@ class Supervisor:
         maintenance_file: str | None,
         reactor: Any,
     ) -> None:
-        self.maintenance = Maintenance(maintenance_file, self.update, reactor)
-        self.drained = False
+        self.maintenance: Maintenance = Maintenance(maintenance_file, self.update, reactor)
+        self.drained: bool = False
         self._checks = checks
         self._registrations = registrations
         self._reactor = reactor

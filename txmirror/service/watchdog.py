@@ -40,7 +40,7 @@ class Watchdog:
         self._standstill = standstill
         self._notify = notify
         self._timer = Timer(clock, self.start)
-        self.reason = ""
+        self.reason: str = ""
 
     def start(self) -> None:
         """Notify the watchdog, and go on."""

@@ -86,6 +86,6 @@ class MemoryClock(Clock):
         end = self.seconds() + seconds
         self.settle()
         while self.calls and self.calls[0].time <= end:
-            self.rightNow = max(self.rightNow, self.calls[0].time)
+            self.rightNow: float = max(self.rightNow, self.calls[0].time)
             self.settle()
         self.rightNow = end

@@ -40,10 +40,10 @@ class Faults:
 
     def __init__(self) -> None:
         self.piece: int | None = None
-        self.sizes = {True: 0, False: 0}
+        self.sizes: dict[bool, int] = {True: 0, False: 0}
         self.requests: Counter[int] = Counter()
         self.replies: Counter[int] = Counter()
-        self.events = 0
+        self.events: int = 0
         self._stalled = {True: False, False: False}
         self._allowances: dict[bool, tuple[int, Deferred[None]]] = {}
         self._armed: list[Fault] = []

@@ -44,7 +44,7 @@ class ServerProcess:
             text=True,
             errors="replace",
         )
-        self.pid = self._process.pid
+        self.pid: int = self._process.pid
         self._lines: list[str] = []
         self._address = ""
         self._settled = threading.Event()
@@ -56,8 +56,9 @@ class ServerProcess:
             raise RuntimeError(
                 f"the embedded server did not start: exit status {self._process.returncode}, after {command}\n{self.output}"
             )
-        self.host, _, port = self._address.rpartition(":")
-        self.port = int(port)
+        host, _, port = self._address.rpartition(":")
+        self.host: str = host
+        self.port: int = int(port)
 
     def __repr__(self) -> str:
         return f"<ServerProcess {self.connect_string}>"

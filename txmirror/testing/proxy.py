@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
@@ -43,7 +44,8 @@ class FaultProxy:
 
             reactor = IReactorTCP(global_reactor)
         self._faults = Faults()
-        self.requests, self.replies = self._faults.requests, self._faults.replies
+        self.requests: Counter[int] = self._faults.requests
+        self.replies: Counter[int] = self._faults.replies
         self._clients = _Clients(reactor, TCP4ClientEndpoint(reactor, "127.0.0.1", port), self._faults)
         self._listening = cast(Any, reactor).listenTCP(0, self._clients, interface="127.0.0.1")
 

@@ -65,10 +65,10 @@ class Relay:
         self._server_expected = False
         self.over: Deferred[None] = Deferred()
         self.operations: dict[int, int] = {}
-        self.client = Side(self)
-        self.server = Side(self)
-        self.to_client = Stream(reactor, faults, self, True, self.client)
-        self.to_server = Stream(reactor, faults, self, False, self.server)
+        self.client: Side = Side(self)
+        self.server: Side = Side(self)
+        self.to_client: Stream = Stream(reactor, faults, self, True, self.client)
+        self.to_server: Stream = Stream(reactor, faults, self, False, self.server)
         self.client.stream, self.server.stream = self.to_server, self.to_client
 
     def connect_server(self) -> None:
@@ -132,7 +132,7 @@ class Side(Protocol):
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self.gone = False
+        self.gone: bool = False
 
     @property
     def writable(self) -> bool:

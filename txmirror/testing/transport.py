@@ -106,8 +106,8 @@ class MemoryTransport:  # More than 25 methods: sixteen are those of the three i
     """
 
     def __init__(self, reactor: TransportReactor, link: TransportLink, host: Address, peer: Address) -> None:
-        self.connected = True
-        self.disconnecting = False
+        self.connected: bool = True
+        self.disconnecting: bool = False
         self._reactor = reactor
         self._link = link
         self._socket = _Socket(host, peer)

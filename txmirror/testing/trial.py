@@ -44,7 +44,7 @@ class EmbeddedServerMixin(_TestCase):
     def setUp(self) -> Any:
         from twisted.internet import reactor
 
-        self.zookeeper = EmbeddedServer(reactor, **self.zookeeper_settings)
+        self.zookeeper: EmbeddedServer = EmbeddedServer(reactor, **self.zookeeper_settings)
         self.zookeeper.listen()
         # Cleanups run last in, first out: the clients are closed before.
         self.addCleanup(self.zookeeper.stop)

@@ -61,16 +61,16 @@ class World:
     """
 
     def __init__(self, *, reactor: MemoryReactor | None = None, servers: int = 1, **settings: Any) -> None:
-        self.reactor = MemoryReactor() if reactor is None else reactor
+        self.reactor: MemoryReactor = MemoryReactor() if reactor is None else reactor
         self.servers: tuple[Server, ...]
         if servers == 1 and type(servers) is int:
             self.servers = (EmbeddedServer(self.reactor, **settings),)
         else:
             self.servers = EmbeddedEnsemble(self.reactor, servers, **settings).servers
-        self.server = self.servers[0]
+        self.server: EmbeddedServer | Server = self.servers[0]
         for server in self.servers:
             server.listen()
-        self.connect_string = ",".join(server.address for server in self.servers)
+        self.connect_string: str = ",".join(server.address for server in self.servers)
         """The addresses of all servers, for clients."""
         self._clients: list[ZooKeeperClient] = []
         self._mirrors: list[Mirror] = []

@@ -30,7 +30,7 @@ class InvalidRequest(ValueError):
         super().__init__("; ".join(lines))
         self.lines = lines
         self.status = status
-        self.headers = headers or {}
+        self.headers: Mapping[str, str] | dict[str, str] = headers or {}
 
 
 def quoted(text: str) -> str:

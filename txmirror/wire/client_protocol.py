@@ -54,11 +54,11 @@ class ReceivedReply(Generic[_RequestT]):
     __slots__ = ("cursor", "err", "oversize", "request", "zxid")
 
     def __init__(self, request: _RequestT, zxid: int, err: int, cursor: Cursor, oversize: int | None) -> None:
-        self.request = request
-        self.zxid = zxid
-        self.err = err
-        self.cursor = cursor
-        self.oversize = oversize
+        self.request: Final = request
+        self.zxid: int = zxid
+        self.err: int = err
+        self.cursor: Cursor = cursor
+        self.oversize: int | None = oversize
 
 
 class ReceivedEvent(NamedTuple):
@@ -104,10 +104,10 @@ class ClientProtocol(Generic[_RequestT]):
     def __init__(self, connect_request: ConnectRequest, max_reply: int, most_requests: int, most_bytes: int) -> None:
         self.connect_request = connect_request
         self.max_reply = max_reply
-        self.connected = False
-        self.answered = False
+        self.connected: bool = False
+        self.answered: bool = False
         self.in_flight: deque[_RequestT] = deque()
-        self.full = False
+        self.full: bool = False
         self.unimplemented: set[Operation] = set()
         self._frames = FrameQueue(max_reply)
         self._window = most_requests, most_bytes

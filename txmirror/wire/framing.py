@@ -103,7 +103,7 @@ class FrameQueue:
     def __init__(self, limit: int) -> None:
         self._decoder = FrameDecoder(limit)
         self._frames: deque[bytes | OversizedFrame] = deque()
-        self.size = 0
+        self.size: int = 0
 
     def __len__(self) -> int:
         return len(self._frames)

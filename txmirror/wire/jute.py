@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from txmirror.errors import ProtocolError
 from txmirror.types import ACL, ZnodeStat
@@ -20,8 +20,8 @@ INT = struct.Struct(">i")
 LONG = struct.Struct(">q")
 STAT = struct.Struct(">qqqqiiiqiiq")
 
-encode_int = INT.pack
-encode_long = LONG.pack
+encode_int: Final = INT.pack
+encode_long: Final = LONG.pack
 
 #: A null buffer, which differs from an empty one.
 NULL = encode_int(-1)
@@ -103,8 +103,8 @@ class Cursor:
     __slots__ = ("frame", "offset")
 
     def __init__(self, frame: bytes, offset: int = 0) -> None:
-        self.frame = frame
-        self.offset = offset
+        self.frame: bytes = frame
+        self.offset: int = offset
 
     def int32(self) -> int:
         """Read an int."""

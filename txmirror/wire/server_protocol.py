@@ -54,7 +54,7 @@ class ServerProtocol:
         self._cursor = cursor
         self._connected = False
         self._unanswered: deque[RequestHeader] = deque()
-        self.frames = FrameQueue(max_request)
+        self.frames: FrameQueue = FrameQueue(max_request)
 
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes from the client."""

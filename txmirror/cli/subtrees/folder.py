@@ -69,7 +69,7 @@ class FolderWriter:
     def __init__(self, path: str, header: Header, *, resume: bool) -> None:
         self.after: Place | None = None
         self.complete = False
-        self.count = 0
+        self.count: int = 0
         self._name = path
         self._header = header
         self._root = Path(path)
@@ -234,9 +234,10 @@ class FolderReader:
     def __init__(self, path: str) -> None:
         self._name = path
         self._root = Path(path)
-        self.header, self._value = read_header(self._root, path)
-        self.complete = "nodes" in self._value
-        self.count = 0
+        header, self._value = read_header(self._root, path)
+        self.header: Header = header
+        self.complete: bool = "nodes" in self._value
+        self.count: int = 0
 
     def items(self) -> Iterator[Item]:
         """Return the nodes.

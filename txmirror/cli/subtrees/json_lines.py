@@ -98,14 +98,14 @@ class LineReader:
         self._file = file
         self._name = name
         self._number = 0
-        self.end = 0
-        self.count = 0
-        self.complete = False
+        self.end: int = 0
+        self.count: int = 0
+        self.complete: bool = False
         first = self._line()
         if first is None:
             raise InvalidExport(name, "it is empty, or cut in its first line")
         try:
-            self.header = Header.read(read_object(first))
+            self.header: Header = Header.read(read_object(first))
         except ValueError as error:
             raise self._invalid(error) from None
 
@@ -177,8 +177,8 @@ class LineFile:
     def __init__(self, path: str, header: Header, *, resume: bool) -> None:
         self._path = path
         self.after: Place | None = None
-        self.count = 0
-        self.complete = False
+        self.count: int = 0
+        self.complete: bool = False
         try:
             if resume and Path(path).exists():
                 self._file: BinaryIO = Path(path).open("r+b")  # noqa: SIM115 - close() closes it

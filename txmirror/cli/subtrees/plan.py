@@ -101,7 +101,7 @@ class Plan:
         self._ephemerals = ephemerals
         self._conflict = conflict
         self._surplus: list[_Surplus] = []
-        self.counts = Counts()
+        self.counts: Counts = Counts()
 
     async def writes(self) -> AsyncIterator[Write]:
         """Return the writes, in an order in which they can be done."""

@@ -70,7 +70,7 @@ class NodeReader:
         self._acls = acls
         self._ephemerals = ephemerals
         self._skips_system = "/" not in client.connect_string
-        self.left_out = 0
+        self.left_out: int = 0
         self.hidden_acls: list[str] = []
 
     async def read(self, place: Place) -> tuple[Record | None, list[str]]:
@@ -137,7 +137,7 @@ class Walk:
         ephemerals: bool = False,
         after: Place | None = None,
     ) -> None:
-        self.reader = NodeReader(client, root, policy, acls=acls, ephemerals=ephemerals)
+        self.reader: NodeReader = NodeReader(client, root, policy, acls=acls, ephemerals=ephemerals)
         self._after = after
         #: The levels by their next places, and the readings by theirs.
         self._unread: list[tuple[Place, _Level]] = []

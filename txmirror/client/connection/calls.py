@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -60,11 +60,11 @@ class RequestKind(Generic[_P, _T]):
         or_none: bool = False,
         keeps_record: bool = False,
     ) -> None:
-        self.record = record
-        self.operation = record.operation
-        self.decode = decode
-        self.or_none = or_none
-        self.keeps_record = keeps_record
+        self.record: Final = record
+        self.operation: Operation = record.operation
+        self.decode: Final = decode
+        self.or_none: bool = or_none
+        self.keeps_record: bool = keeps_record
 
 
 def decode_nothing(cursor: Cursor, call: Call[Any]) -> None:
@@ -81,8 +81,8 @@ class Reply(Generic[_T_co]):
     __slots__ = ("value", "zxid")
 
     def __init__(self, zxid: int, value: _T_co) -> None:
-        self.zxid = zxid
-        self.value = value
+        self.zxid: int = zxid
+        self.value: Final = value
 
 
 class Chroot:
@@ -95,8 +95,8 @@ class Chroot:
     __slots__ = ("connect_string", "path")
 
     def __init__(self, path: str = "", connect_string: str = "") -> None:
-        self.path = path
-        self.connect_string = connect_string if path else ""
+        self.path: str = path
+        self.connect_string: str = connect_string if path else ""
 
     def full(self, path: str, *, sequence: bool = False) -> str:
         """Check a path, and return it with the chroot before it.
@@ -215,20 +215,20 @@ class Call(Generic[_T]):
         chroot: Chroot = _ROOT,
         on_reply: OnReply | None = None,
     ) -> None:
-        self.kind = kind
-        self.operation = kind.operation
+        self.kind: Final = kind
+        self.operation: Operation = kind.operation
         self.record: Any = record if kind.keeps_record else None
-        self.body = record.encode()
-        self.path = path
-        self.chroot = chroot
-        self.on_reply = on_reply
+        self.body: bytes = record.encode()
+        self.path: str | None = path
+        self.chroot: Chroot = chroot
+        self.on_reply: OnReply | None = on_reply
         self.deferred: Deferred[Any] | None = Deferred(self._abandon)
         self.make_result: Callable[[int, Any], Any] | None = None
-        self.bounded = False
+        self.bounded: bool = False
         self.queue: CallQueue | None = None
-        self.sent = 0.0
-        self.xid = 0
-        self.zxid = 0
+        self.sent: float = 0.0
+        self.xid: int = 0
+        self.zxid: int = 0
 
     def result(self) -> Deferred[_T]:
         """Return the Deferred of the reply's value. Call this before the request is submitted.

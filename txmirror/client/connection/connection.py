@@ -106,7 +106,7 @@ class Connection(TwistedProtocol):
         self.protocol: ClientProtocol[Call[Any]] = ClientProtocol(
             connect_request, limits.max_reply, limits.in_flight_requests, limits.in_flight_bytes
         )
-        self.liveness = Liveness(clock, self._oldest_sent, self._send_ping, self._silent)
+        self.liveness: Liveness = Liveness(clock, self._oldest_sent, self._send_ping, self._silent)
         self._not_served: list[tuple[Call[Any], ZooKeeperException]] = []
         self._auths: deque[Deferred[None]] = deque()
         self._on_ping: Callable[[int], None] | None = None

@@ -40,8 +40,9 @@ class Liveness:
         self._timeout = 0.0
         self._timer = Timer(clock, self._check)
         self._ping_sent: float | None = None
-        self.heard = self.last_sent = 0.0
-        self.acknowledged = 0.0
+        self.heard: float = 0.0
+        self.last_sent: float = 0.0
+        self.acknowledged: float = 0.0
         self.answered_at: float | None = None
 
     @property

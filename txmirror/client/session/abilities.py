@@ -80,8 +80,8 @@ class Abilities:
     _log = Logger()
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.keeper = False
+        self.server: Server = server
+        self.keeper: bool = False
         self._answers: dict[tuple[Server, Operation], bool] = {}
         self.hung_up: dict[tuple[Server, Operation], int] = {}
         self._notes: dict[Operation, OnReply] = {}

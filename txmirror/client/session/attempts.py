@@ -43,7 +43,7 @@ class BlankAttempts:
     def __init__(self, server_list: ServerList, credentials: SessionCredentials) -> None:
         self._server_list = server_list
         self._credentials = credentials
-        self.under_way = False
+        self.under_way: bool = False
 
     def connect_request(self) -> ConnectRequest:
         """Return the handshake of the current attempt."""
@@ -120,7 +120,7 @@ class Attempts:
         self._metrics = settings.metrics
         self._server_list = ServerList(settings.servers, settings.random, settings.limits.max_backoff)
         self._blank = BlankAttempts(self._server_list, core.credentials)
-        self.reconnector = Reconnector(core.reactor, self._server_list, settings.wrap, self)
+        self.reconnector: Reconnector = Reconnector(core.reactor, self._server_list, settings.wrap, self)
         self._search = WritableSearch(
             core.reactor, self._server_list, settings.wrap, self.attempt_limit, self._found_writable
         )

@@ -74,20 +74,20 @@ class SessionCore:
     def __init__(self, reactor: IReactorTime, settings: SessionSettings) -> None:
         ticket = settings.ticket
         self.reactor = reactor
-        self.limits = settings.limits
-        self.credentials = SessionCredentials(settings.session_timeout, settings.read_only, ticket)
-        self.machine = SessionMachine(1 if ticket else 0, self.credentials.watch_zxid)
+        self.limits: Limits = settings.limits
+        self.credentials: SessionCredentials = SessionCredentials(settings.session_timeout, settings.read_only, ticket)
+        self.machine: SessionMachine = SessionMachine(1 if ticket else 0, self.credentials.watch_zxid)
         self.connection: Connection | None = None
-        self.abilities = Abilities(settings.servers[0])
-        self.outbox = Outbox(reactor, settings.limits, self.machine)
-        self.watches = self._no_watches()
-        self.dispatcher = EventDispatcher(settings.metrics)
-        self.identities = Identities()
+        self.abilities: Abilities = Abilities(settings.servers[0])
+        self.outbox: Outbox = Outbox(reactor, settings.limits, self.machine)
+        self.watches: SessionWatches = self._no_watches()
+        self.dispatcher: EventDispatcher = EventDispatcher(settings.metrics)
+        self.identities: Identities = Identities()
         self.connecting: Waiters[None] = Waiters()
         self.waiting: Waiters[None] = Waiters()
-        self.pauses = Pauses(reactor)
-        self.lease = SessionLease(reactor, self._safe_until)
-        self.log = ConnectionLog(reactor)
+        self.pauses: Pauses = Pauses(reactor)
+        self.lease: SessionLease = SessionLease(reactor, self._safe_until)
+        self.log: ConnectionLog = ConnectionLog(reactor)
         self._served_by: Connection | None = None
 
     def live_connection(self) -> Connection | None:

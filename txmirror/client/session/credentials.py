@@ -30,11 +30,13 @@ class SessionCredentials:
     """
 
     def __init__(self, requested_timeout: float, read_only: bool, ticket: SessionTicket | None) -> None:
-        self.requested_timeout = self.session_timeout = requested_timeout
+        self.requested_timeout: float = requested_timeout
+        self.session_timeout: float = requested_timeout
         self._read_only = read_only
-        self.session_id = ticket.session_id if ticket else 0
+        self.session_id: int = ticket.session_id if ticket else 0
         self._password = ticket.password if ticket else _NO_PASSWORD
-        self.seen_zxid = self.watch_zxid = ticket.zxid if ticket else 0
+        self.seen_zxid: int = ticket.zxid if ticket else 0
+        self.watch_zxid: int = self.seen_zxid
 
     def ticket(self) -> SessionTicket | None:
         """Return a ticket with which another client can resume the session; None if there is no session."""

@@ -242,7 +242,7 @@ class Generation:
     request of a client therefore fails in a child. (The child must not run the parent's reactor either.)
     """
 
-    number = 0
+    number: int = 0
 
     @classmethod
     def forked(cls) -> None:
@@ -265,11 +265,11 @@ class SessionMachine:
     """
 
     def __init__(self, session_number: int, zxid: int) -> None:
-        self.state = State.IDLE
-        self.event = SessionEvent(SessionState.CONNECTING, session_number, 0, zxid)
-        self.served = False
+        self.state: State = State.IDLE
+        self.event: SessionEvent = SessionEvent(SessionState.CONNECTING, session_number, 0, zxid)
+        self.served: bool = False
         self._refusal = ""
-        self.generation = Generation.number
+        self.generation: int = Generation.number
         self._actions: Mapping[Action, Callable[..., None]] = {}
 
     def install(self, actions: Mapping[Action, Callable[..., None]]) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
@@ -53,17 +55,17 @@ class Session:
         self._core = core = SessionCore(reactor, settings)
         self._machine = core.machine
         self._credentials = core.credentials
-        self.abilities = core.abilities
-        self.outbox = core.outbox
-        self.dispatcher = core.dispatcher
-        self.lease = core.lease
-        self.log = core.log
-        self.live_connection = core.live_connection
-        self.pauses = core.pauses
+        self.abilities: Final = core.abilities
+        self.outbox: Final = core.outbox
+        self.dispatcher: Final = core.dispatcher
+        self.lease: Final = core.lease
+        self.log: Final = core.log
+        self.live_connection: Final = core.live_connection
+        self.pauses: Final = core.pauses
         self._attempts = Attempts(core, settings, self)
         self._closing = Closing(core, self._attempts)
         reconnector = self._attempts.reconnector
-        self.missed_changes = MissedChanges(core, settings, lambda: reconnector.server)
+        self.missed_changes: MissedChanges = MissedChanges(core, settings, lambda: reconnector.server)
         actions = SessionActions(core, self._attempts, self._closing)
         self._machine.install({**actions.table, **self._closing.table})
 

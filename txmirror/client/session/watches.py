@@ -47,10 +47,10 @@ class SessionWatches:
     def __init__(self, notify_ended: Callable[[list[PersistentWatch]], None], limit: int = LONGEST_PACKET) -> None:
         self._notify_ended = notify_ended
         self._limit = limit
-        self.established = WatchSet()
-        self.persistent = PersistentWatches()
+        self.established: WatchSet = WatchSet()
+        self.persistent: PersistentWatches = PersistentWatches()
         self._arming: dict[Call[None], WatchSet] = {}
-        self.rearming = 0
+        self.rearming: int = 0
         self._rearmed: int | None = None
         self._refused: BaseException | None = None
 

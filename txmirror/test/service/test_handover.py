@@ -37,7 +37,8 @@ class HandoverTestCase(DaemonTestCase):
     def session(self, daemon: Daemon) -> int:
         session = daemon.registrations.session
         assert session is not None
-        return session.client.session_id
+        session_id: int = session.client.session_id
+        return session_id
 
 
 class KilledTests(HandoverTestCase):

@@ -46,7 +46,7 @@ class Attribution:
     """
 
     def __init__(self, segment: Segment) -> None:
-        self.timeline = Timeline()
+        self.timeline: Timeline = Timeline()
         self.zxids: dict[int, int] = {}
         self.facts: dict[tuple[str, int], Facts] = {}
         self.findings: list[Finding] = []

@@ -49,8 +49,8 @@ class Path:
 
     def __init__(self) -> None:
         self.effects: list[Effect] = []
-        self.creates = Intervals()
-        self.sets = Intervals()
+        self.creates: Intervals = Intervals()
+        self.sets: Intervals = Intervals()
         self._deletes = [Intervals()]
         self._may_be_ephemeral = False
         self._zxids: list[int] = []

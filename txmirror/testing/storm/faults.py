@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from txmirror.testing.world import World
 
@@ -36,7 +36,7 @@ class FaultKind(enum.Enum):
 
 
 #: How likely each kind is, relative to the others.
-WEIGHTS = {
+WEIGHTS: Mapping[FaultKind, float] = {
     FaultKind.CUT: 10,
     FaultKind.CUT_LATER: 10,
     FaultKind.HALF_CLOSE: 3,

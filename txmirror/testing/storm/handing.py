@@ -35,7 +35,7 @@ class HandingOver:
         *,
         read_only: bool,
     ) -> None:
-        self.leaving = False
+        self.leaving: bool = False
         self._scene = scene
         self._make = make
         self._replies = replies

@@ -29,8 +29,8 @@ class Journal:
 
     def __init__(self, clock: IReactorTime, write: Callable[[str], object] | None = None) -> None:
         self.step = 0
-        self.count = 0
-        self.recorder = Recorder()
+        self.count: int = 0
+        self.recorder: Recorder = Recorder()
         self.ended: dict[int, str] = {}
         self.pipelined: set[str] = set()
         self.last: deque[str] = deque(maxlen=_KEPT)

@@ -41,11 +41,11 @@ class Replies:
     """
 
     def __init__(self, scene: Scene, name: str, client: ZooKeeperClient) -> None:
-        self.pending = Pending(scene, name)
+        self.pending: Pending = Pending(scene, name)
         self._scene = scene
         self._truth = scene.truth
         self._name = name
-        self.client = client
+        self.client: ZooKeeperClient = client
         self.observers: list[Callable[[int], object]] = []
         #: The number of sessions of the clients before this one.
         self._earlier = 0

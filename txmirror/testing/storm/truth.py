@@ -80,11 +80,11 @@ class Truth:
     """
 
     def __init__(self, state: EnsembleState, notify: Callable[[], object]) -> None:
-        self.generation = 0
+        self.generation: int = 0
         self._notify = notify
         self.written: Counter[bytes] = Counter()
         self.creations: Counter[str] = Counter()
-        self.deletions = 0
+        self.deletions: int = 0
         self._database = state.database
         self._nodes: dict[str, _History] = {}
         self._children: dict[str, _History] = {}

@@ -36,7 +36,7 @@ class Weather:
         kinds: Collection[FaultKind],
         spared: Callable[[], Collection[int]],
     ) -> None:
-        self.count = 0
+        self.count: int = 0
         self._world = world
         self._random = random
         self._journal = journal

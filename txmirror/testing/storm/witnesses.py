@@ -104,10 +104,10 @@ class NodeWitness:
     def __init__(self, model: Model, node: Node) -> None:
         self.model = model
         self.node = node
-        self.obscured = Obscured()
+        self.obscured: Obscured = Obscured()
         self.values: list[tuple[int, Value | None]] = []
         self.children: list[tuple[int, list[str] | None]] = []
-        self.repetitions = 0
+        self.repetitions: int = 0
         state = node.state
         if state.existence is not Existence.UNKNOWN:
             # It was known before it was watched, and no watcher is called for that.
@@ -206,7 +206,7 @@ class TreeWitness:
     def __init__(self, model: Model, tree: Tree, depth: int | None, keep: Callable[[str], bool] | None) -> None:
         self.model = model
         self.tree = tree
-        self.obscured = Obscured()
+        self.obscured: Obscured = Obscured()
         self.closed = False
         self._depth = depth
         self._keep = keep

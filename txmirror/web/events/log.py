@@ -52,8 +52,8 @@ class EventLog:
 
     def __init__(self, catalog: Catalog, *, most_bytes: int = _MOST_BYTES, counts: EventCounts | None = None) -> None:
         self.catalog = catalog
-        self.counts = EventCounts() if counts is None else counts
-        self.first = 0
+        self.counts: EventCounts = EventCounts() if counts is None else counts
+        self.first: int = 0
         self._most_bytes = most_bytes
         self._events: list[LogEvent] = []
         self._bytes = 0

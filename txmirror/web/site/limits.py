@@ -25,7 +25,7 @@ class ConnectionLimit(WrappingFactory):
     :param name: the name of the listener for the log.
     """
 
-    protocol = ProtocolWrapper
+    protocol: type[ProtocolWrapper] = ProtocolWrapper
     noisy = False
     _log = Logger()
 

@@ -57,7 +57,7 @@ class SiteRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Prepare for the body."""
-        self.content = io.BytesIO()
+        self.content: io.BytesIO | None = io.BytesIO()
         # A channel of twisted.web passes the method only with the whole body.
         self._longest = longest_body(cast(Any, self.channel)._command)
         if length is not None and length > self._longest and self.requestHeaders.hasHeader(b"expect"):
@@ -67,8 +67,8 @@ class SiteRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a part of the body. One byte above the limit shows that it is too long."""
-        content = cast(io.BytesIO, self.content)
-        content.write(data[: max(0, self._longest + 1 - self._received)])
+        assert self.content is not None
+        self.content.write(data[: max(0, self._longest + 1 - self._received)])
         self._received += len(data)
         if not self._large and self._received > LONGEST_BODY:
             self._take_room()
@@ -81,16 +81,18 @@ class SiteRequest(Request):
             return
         assert self.content is not None
         self.content.seek(0)
-        self.args = {}
-        self.method, self.uri, self.clientproto = command, path, version
-        self.path = path.partition(b"?")[0]
+        self.args: dict[bytes, list[bytes]] = {}
+        self.method: bytes = command
+        self.uri: bytes = path
+        self.clientproto: bytes = version
+        self.path: bytes = path.partition(b"?")[0]
         self.process()
 
     def process(self) -> None:
         """Ask the site's rules, and then the resource."""
         for name, value in HEADERS.items():
             self.setHeader(name, value)
-        self.site = cast(Any, self.channel).site
+        self.site: Any = cast(Any, self.channel).site
         judged: Deferred[None] = cast(Any, self.site).rules.judge(self)
         self.notifyFinish().addErrback(lambda _: judged.cancel())
         judged.addCallbacks(lambda _: cast(Any, self.site).turns.run(self._serve), self._deny)
@@ -204,7 +206,7 @@ class SiteChannel(HTTPChannel):
     #: Whether a request has begun, and the number of those that were answered in this turn.
     _begun = False
     _answered = 0
-    full = False
+    full: bool = False
     #: Whether the connection ends with the answer that is being written.
     _closing = False
 

@@ -26,7 +26,7 @@ class WaitingAnswers:
     """
 
     def __init__(self, most: int = MOST_WAITING) -> None:
-        self.size = 0
+        self.size: int = 0
         self._most = most
         #: By identity: the content is kept by those who wait.
         self._users: dict[int, int] = {}

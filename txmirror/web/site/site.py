@@ -38,9 +38,9 @@ class AccessSite(Site):
     def __init__(self, resource: IResource, rules: AccessRules, *, reactor: Any) -> None:
         super().__init__(resource, SiteRequest, timeout=IDLE, reactor=reactor)
         self.rules = rules
-        self.turns = RequestTurns(reactor)
+        self.turns: RequestTurns = RequestTurns(reactor)
         self.large_bodies = 0
-        self.waiting_answers = WaitingAnswers()
+        self.waiting_answers: WaitingAnswers = WaitingAnswers()
 
     def log(self, request: Any) -> None:
         """Log nothing: the part that a request changes logs the change."""
