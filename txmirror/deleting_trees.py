@@ -26,7 +26,7 @@ class TreeDeletion:
 
     def __init__(self, client: IZooKeeperClient) -> None:
         self._client = client
-        self.deleted = 0
+        self.deleted: int = 0
         #: Whether a node below it was deleted, or may have been.
         self._changed = False
 

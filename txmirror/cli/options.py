@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import click
 
@@ -241,14 +241,14 @@ def seconds_option(name: str, help: str) -> Callable[[_F], _F]:
     )
 
 
-facts_option = click.option(
+facts_option: Final = click.option(
     *("-d", "--data"),
     multiple=True,
     metavar="KEY=VALUE",
     callback=_facts,
     help="A fact about the service; may be repeated for further keys.",
 )
-session_timeout_option = click.option(
+session_timeout_option: Final = click.option(
     *("-t", "--session-timeout"),
     metavar="SECONDS",
     callback=_session_time,
@@ -263,16 +263,16 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     return value
 
 
-name_option = click.option(
+name_option: Final = click.option(
     "--name", callback=_name, help="Our name, which others see. [default: the host and the process]"
 )
-style_option = click.option(
+style_option: Final = click.option(
     "--style",
     metavar="NAME",
     type=click.Choice(tuple(STYLES)),
     help=f"The implementation that takes part on this path, besides txmirror: {', '.join(STYLES)}. [default: kazoo]",
 )
-grace_option = seconds_option(
+grace_option: Final = seconds_option(
     "--grace",
     "How long COMMAND has to end after a loss, before it is killed. [default: a third of the session timeout]",
 )
@@ -306,9 +306,9 @@ def read_program(ctx: click.Context, param: click.Parameter, value: str | None) 
     return arguments
 
 
-recursive_option = click.option("-r", "--recursive", is_flag=True, help="Include all nodes below PATH.")
-data_flag = click.option("-d", "--data", is_flag=True, help="Include the data.")
-version_option = click.option(
+recursive_option: Final = click.option("-r", "--recursive", is_flag=True, help="Include all nodes below PATH.")
+data_flag: Final = click.option("-d", "--data", is_flag=True, help="Include the data.")
+version_option: Final = click.option(
     "--version",
     type=click.IntRange(min=0, max=2**31 - 1),
     help="Fail unless the node's data is at this version.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
@@ -25,7 +25,7 @@ class Directory:
     """
 
     def __init__(self, catalog: Catalog, zone: str | None) -> None:
-        self.reactor = catalog.reactor
+        self.reactor: Final = catalog.reactor
         self._catalog = catalog
         self._zone = zone
         self._closed = False

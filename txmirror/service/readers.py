@@ -35,11 +35,11 @@ class Readers:
 
     def __init__(self, make_client: Callable[[], IZooKeeperClient], counts: ReplyCounts, reactor: Any) -> None:
         self._own = OwnMirror()
-        self.session = ReadingSession(make_client, self._is_connected, reactor)
+        self.session: ReadingSession = ReadingSession(make_client, self._is_connected, reactor)
         self._catalogs = Catalogs()
-        self.web = WebContents(self._catalogs, reactor)
-        self.http = HTTPService(reactor)
-        self.dns = DNSService(replied=counts.dns_replied, reactor=reactor)
+        self.web: WebContents = WebContents(self._catalogs, reactor)
+        self.http: HTTPService = HTTPService(reactor)
+        self.dns: DNSService = DNSService(replied=counts.dns_replied, reactor=reactor)
         self._dns_source: tuple[MirrorSource, str] | None = None
         self._dns_catalog: CatalogUse | None = None
 

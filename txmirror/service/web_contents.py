@@ -57,7 +57,7 @@ class WebContents:
 
     def __init__(self, catalogs: Catalogs, reactor: IReactorTime) -> None:
         self.stream_begins: Callable[[], object] = lambda: None
-        self.counts = EventCounts()
+        self.counts: EventCounts = EventCounts()
         self._catalogs = catalogs
         self._reactor = reactor
         self._source: MirrorSource | None = None

@@ -49,7 +49,7 @@ class GreeterFactory(Factory):
     """
 
     noisy = False
-    protocol = Greeter  # type: ignore[assignment]
+    protocol: type[Greeter] = Greeter  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.open: dict[Greeter, None] = {}
