@@ -18,7 +18,7 @@ from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of, place_and_name
 from txmirror.recipes.lock_node import LockNode
-from txmirror.recipes.meter import make_meter
+from txmirror.recipes.meter import Meter, make_meter
 from txmirror.recipes.retry_policy import RetryPolicy, discard
 from txmirror.recipes.revocation import Revocation
 from txmirror.timers import reactor_or_global
@@ -73,7 +73,7 @@ class Contender:
         self.client: IZooKeeperClient = client_of(client)
         self.retry_policy: RetryPolicy = RetryPolicy(self.client, self.reactor)
         self.lease: ISessionLease | None = ISessionLease(self.client, None)
-        self.meter = make_meter(self.client, kind, path, self.reactor)
+        self.meter: Meter = make_meter(self.client, kind, path, self.reactor)
         self.node: LockNode | None = None
 
     def describe(self) -> str:

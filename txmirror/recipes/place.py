@@ -14,7 +14,7 @@ from txmirror.errors import NoNodeException, PathError
 from txmirror.interfaces import ITransaction, ITransactions, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of, connecting, place_and_name
-from txmirror.recipes.meter import make_meter
+from txmirror.recipes.meter import Meter, make_meter
 from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.timers import reactor_or_global
 from txmirror.types import ACL
@@ -46,14 +46,14 @@ class Place:
         reactor: IReactorTime | None,
         kind: str,
     ) -> None:
-        self.path = paths.validate(path)
+        self.path: str = paths.validate(path)
         if path == "/":
             raise PathError("'/' cannot be used by a recipe: use a node of its own")
         self.acl: Sequence[ACL] = checked_acl(acl)
-        self.reactor = reactor_or_global(reactor)
-        self.client = client_of(client)
-        self.retry_policy = RetryPolicy(self.client, self.reactor, through_sessions=True)
-        self.meter = make_meter(self.client, kind, path, self.reactor)
+        self.reactor: IReactorTime = reactor_or_global(reactor)
+        self.client: IZooKeeperClient = client_of(client)
+        self.retry_policy: RetryPolicy = RetryPolicy(self.client, self.reactor, through_sessions=True)
+        self.meter: Meter = make_meter(self.client, kind, path, self.reactor)
 
     def describe(self, name: str = "") -> str:
         """Return where we work, and who we are, for a ``repr``.
