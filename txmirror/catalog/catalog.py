@@ -71,8 +71,7 @@ class Catalog:
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._following: Following | None = None
         self._holds = 0
-        self._used = 0.0
-        self._flushed = -_PAUSE
+        self._used, self._flushed = 0.0, -_PAUSE
         self._first: Waiters[None] = Waiters()
         self._waiting = Waiting(most_waiting, self.index_of, mirror.reactor)
         self._idle = Timer(mirror.reactor, self._idle_over)
