@@ -37,6 +37,7 @@ _EMBEDDED = re.compile(r"-m txmirror\.embedded\b(?!.*--listen)")
 _OTHER_SERVERS = re.compile(r"zk1(\\?):2181,zk2\\?:2181(,zk3\\?:2181)?")
 #: What differs from run to run, and what takes its place on both sides.
 _DIFFERENT = [
+    (re.compile(r"\b[0-9a-f]{32}(?![0-9a-f])"), "<guid>"),
     # The message of a shell that is not interactive has more.
     (re.compile(r"^(?:.*: line \d+: +\d+ )?(Quit|Killed)\b.*"), r"\1"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
@@ -44,10 +45,9 @@ _DIFFERENT = [
     (re.compile(r"\b0x[0-9a-f]{6,}\b"), "<id>"),
     (re.compile(r"(\"?\bpid\b\"?[:=] ?|process )\d+"), r"\1<pid>"),
     # Ports that the system has chosen.
-    (re.compile(r"(?<![\d.])[3-6]\d{4}(?!\d|\.\d)"), "<port>"),
+    (re.compile(r"(?<![\w.])[3-6]\d{4}(?!\w|\.\d)"), "<port>"),
     (re.compile(r"\bin \d+\.\d+ ?s\b"), "in <seconds>"),
     (re.compile(r"\b_c_[0-9a-f-]{36}-"), "_c_<guid>-"),
-    (re.compile(r"\b[0-9a-f]{32}(?![0-9a-f])"), "<guid>"),
     # Fencing tokens.
     (re.compile(r"\btoken \d+"), "token <number>"),
 ]
