@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
-from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException, ZooServerProblem
+from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException, ZooKeeperException, ZooServerProblem
 from txmirror.interfaces import IZooKeeperClient, urgent_client
 from txmirror.printable import session_name
 from txmirror.recipes.retry_policy import RetryPolicy
@@ -58,20 +58,24 @@ class LockNode:
                     self.path = await self._find(self._client)
                     doubtful = False
                 if not self.path:
-                    self._sent = True
-                    self.path = await self._client.create(
-                        paths.join(self._parent, self._name),
-                        self._data,
-                        self._acl,
-                        ephemeral=True,
-                        sequence=self._sequence,
-                    )
+                    self.path = await self._create()
             except NoNodeException:
                 await create_path(self._client, self._parent, self._acl, send=self._retry_policy.send)
             except ZooServerProblem as error:
                 doubtful = doubtful or error.applied is not False
                 failures += 1
                 await self._retry_policy.retry(error, failures)
+
+    async def _create(self) -> str:
+        self._sent = True
+        try:
+            return await self._client.create(
+                paths.join(self._parent, self._name), self._data, self._acl, ephemeral=True, sequence=self._sequence
+            )
+        except ZooKeeperException as error:
+            # After a creation that certainly had no effect, there is nothing to look for.
+            self._sent = error.applied is not False
+            raise
 
     async def remove(self) -> None:
         """Delete it if it was created. Retry until that is done or the session is over.

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoAuthException
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
+from txmirror.test.models import record_complaints
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
@@ -41,6 +42,15 @@ class AclTests(RecipeCase):
                 self.assertEqual(self.acl(f"{path}/{name}"), _OURS, name)
         for path in ("/app", "/app/locks"):
             self.assertEqual(self.acl(path), list(OPEN_ACL))
+
+    def test_refused(self) -> None:
+        """A lock whose node may be neither created nor listed fails, and leaves nothing to complain about."""
+        complaints = record_complaints(self)
+        self.done(self.insider.create("/private", acl=[digest_acl("app", "secret")]))
+        self.path = "/private"
+        self.assertRaises(NoAuthException, self.done, self.lock().acquire())
+        self.assertEqual(complaints, [])
+        self.assertEqual(self.done(self.insider.get_children("/private")), [])
 
     def test_locks(self) -> None:
         """A lock's node and its contenders' have the ACL; clients with the identity contend, and others are refused."""
