@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
-from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException, ZooKeeperException, ZooServerProblem
+from txmirror.errors import (
+    NoAuthException,
+    NoNodeException,
+    ReplyTooLargeException,
+    ZooKeeperException,
+    ZooServerProblem,
+)
 from txmirror.interfaces import IZooKeeperClient, urgent_client
 from txmirror.printable import session_name
 from txmirror.recipes.retry_policy import RetryPolicy
