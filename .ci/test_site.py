@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import inspect
 import os
@@ -128,17 +129,27 @@ return found.slice(0, 5);
 
 
 class Page(HTMLParser):
-    """The ids, links and text of a page."""
+    """The ids, links, text and pictures of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.ids: set[str] = set()
         self.links: list[str] = []
         self.text = ""
+        #: The text alternatives of the pictures of the article, by what they are.
+        self.pictures: list[tuple[str, str]] = []
+        self._svg = ""
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the id and the target of an element."""
+        values = dict(attrs)
+        if tag == "img":
+            self.pictures.append((values.get("src") or "", values.get("alt") or ""))
+        elif tag == "svg" and values.get("role") == "img":
+            self.pictures.append((tag, ""))
+        elif tag in {"title", "desc"} and self.pictures and self.pictures[-1][0] == "svg":
+            self._svg = tag
         for name, value in attrs:
             if name == "id" and value:
                 self.ids.add(value)
@@ -148,6 +159,14 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         """Note text."""
         self.text += data
+        if self._svg:
+            kind, text = self.pictures[-1]
+            self.pictures[-1] = (kind, text + data)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of a drawing's text."""
+        if tag == self._svg:
+            self._svg = ""
 
 
 @cache
@@ -278,6 +297,36 @@ class TextTests(SynchronousTestCase):
         for word, most in WORDS.items():
             count = len(re.findall(rf"\b({word})\b", text, re.IGNORECASE))
             self.assertLess(count / thousands, most, word)
+
+
+class PictureTests(SynchronousTestCase):
+    def test_alternatives(self) -> None:
+        """Each picture has a text that says as much, and no page has a drawing that cannot take the colours of its page."""
+        count = 0
+        for name, page in pages().items():
+            for picture, text in page.pictures:
+                count += 1
+                self.assertGreater(len(text.split()), 4, f"{name}: {picture} {text}")
+            self.assertNotIn("<object", (SITE / name).read_text("utf-8"), name)
+        self.assertGreater(count, 10)
+
+    def test_figures(self) -> None:
+        """Each file of figures says where they come from, and is drawn."""
+        text = "".join(path.read_text("utf-8") for path in DOCS.rglob("*.rst"))
+        for path in (DOCS / "speed").glob("*.csv"):
+            self.assertIn(f"/speed/{path.name}", text)
+            if f".. bars:: /speed/{path.name}" in text:
+                self.assertIn("# measured: ", path.read_text("utf-8"), path.name)
+
+    def test_ensemble(self) -> None:
+        """The bars of the ensemble's cost have the figures of the table below the command."""
+        text = (DOCS / "explanation" / "speed.rst").read_text("utf-8")
+        rows = re.findall(r"^([\d,]+) +(own|side) +\S+ +\S+ +\S+ +(\S+) ", text, re.MULTILINE)
+        table = {(f"{nodes} nodes", f"{way} session", figure) for nodes, way, figure in rows}
+        with (DOCS / "speed" / "ensemble.csv").open() as file:
+            drawn = {tuple(row) for row in csv.reader(file) if row[0].endswith(" nodes")}
+        self.assertEqual(len(drawn), 6)
+        self.assertEqual(drawn - table, set())
 
 
 class BrowserTests(SynchronousTestCase):

@@ -17,6 +17,7 @@ extensions = [
     "sphinxcontrib.zopeext.autointerface",
     "sphinx_copybutton",
     "sphinxcontrib.towncrier.ext",
+    "charts",
     "drawings",
     "errors_table",
     "full_docstrings",
@@ -26,7 +27,6 @@ extensions = [
     "shared_paths",
     "short_names",
 ]
-graphviz_output_format = "svg"
 exclude_patterns = ["_build"]
 
 # A member without a docstring has its interface's; where there is none, full_docstrings warns.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from charts import figure
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.ext.graphviz import graphviz
 from sphinx.util.docutils import SphinxDirective
 
 from txmirror.client.session.machine import TRANSITIONS, Event, State
@@ -20,9 +23,7 @@ else:
     import tomli as tomllib
 
 _ROOT = Path(__file__).resolve().parents[2]
-_STYLE = (
-    'node [shape=box, fontname="sans-serif", fontsize=11]; edge [arrowsize=0.6, fontname="sans-serif", fontsize=9];'
-)
+_STYLE = 'bgcolor=transparent; node [shape=box, fontname="sans-serif", fontsize=11]; edge [arrowsize=0.6, fontname="sans-serif", fontsize=9];'
 
 
 def _layers() -> list[list[str]]:
@@ -83,33 +84,55 @@ def states_dot() -> str:
     return "\n".join([*lines, "}"])
 
 
+def arrows(dot: str) -> str:
+    """Return the arrows of a drawing as text: its text alternative."""
+    found = re.findall(r'"([^"]+)" -> "([^"]+)"(?: \[label="([^"]+)"\])?', dot)
+    return "; ".join(
+        f"{first} to {second}" + (": " + label.replace("\\n", ", ") if label else "") for first, second, label in found
+    )
+
+
+def inline_svg(dot: str, key: str, title: str) -> str:
+    """Lay a drawing out with Graphviz, as SVG that has the colours of the page around it.
+
+    :param key: the prefix of the drawing's ids.
+    :raises OSError: Graphviz is not installed.
+    """
+    program = shutil.which("dot")
+    if program is None:
+        raise OSError("Graphviz is not installed: its program dot draws the pictures")
+    drawn = subprocess.run([program, "-Tsvg"], input=dot, capture_output=True, text=True, check=True).stdout
+    body = re.sub(r"<title>.*?</title>|<!--.*?-->", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
+    body = body.replace('"black"', '"currentColor"')
+    body = re.sub(r' id="([^"]+)"', rf' id="{key}-\1"', body)
+    label = f'role="img" aria-labelledby="{key}-title" aria-describedby="{key}-desc"'
+    text = f'<title id="{key}-title">{title}</title><desc id="{key}-desc">{title}: {arrows(dot)}.</desc>'
+    head, _, rest = body.partition(">")
+    return f"{head} {label}>{text}{rest}"
+
+
 class _Drawing(SphinxDirective):
     draw = staticmethod(layers_dot)
     text = ""
 
     def run(self) -> list[nodes.Node]:
-        drawing = graphviz()
-        drawing["code"] = self.draw()
-        drawing["options"] = {"docname": self.env.docname}
-        drawing["alt"] = self.text
-        return [drawing]
+        return [figure(inline_svg(self.draw(), f"drawing-{self.name}", self.text), self.text)]
 
 
 class Layers(_Drawing):
     """``.. layers::``"""
 
-    text = "The packages by layer, with an arrow for each import"
+    text = "The packages by layer, with an arrow for each import that no chain of others implies"
 
 
 class States(_Drawing):
     """``.. session-states::``"""
 
     draw = staticmethod(states_dot)
-    text = "The states of a client's session"
+    text = "The states of a client's session, with the events that lead from one to another"
 
 
 def setup(app: Sphinx) -> None:
     """Register the directives."""
-    app.setup_extension("sphinx.ext.graphviz")
     app.add_directive("layers", Layers)
     app.add_directive("session-states", States)
