@@ -46,16 +46,16 @@ async def _edit(run: Run, path: str, make_editor: Callable[[str], Child]) -> Out
     try:
         status = await _run_editor(run, make_editor(str(file)))
         edited = _read_file(file)
-        kept = edited not in (data, data + b"\n")
+        if not data.endswith(b"\n"):
+            # Most editors add a line end to the last line.
+            edited = edited.removesuffix(b"\n")
+        kept = edited != data
         if status != 0:
             text = f"the editor has failed, with status {status}: nothing was written{_note(file, kept)}"
             return Outcome(status=Status.REFUSED, errors=(text,))
         if not kept:
             run.console.say(f"{path!r} is unchanged: nothing was written")
             return Outcome()
-        if not data.endswith(b"\n"):
-            # Most editors add a line end to the last line.
-            edited = edited.removesuffix(b"\n")
         run.limit_outages()
         changed = await _write(run, path, edited, stat)
         if changed is not None:

@@ -13,7 +13,7 @@ from txmirror.cli.statuses import Status, status_of_all
 from txmirror.cli.subtrees.folder import FolderWriter
 from txmirror.cli.subtrees.json_lines import Header, LineFile, first_line, last_line
 from txmirror.cli.subtrees.pacing import Pace
-from txmirror.cli.subtrees.records import Item, Place, Unreadable, path_of, write_line
+from txmirror.cli.subtrees.records import Item, Unreadable, path_of, write_line
 from txmirror.cli.subtrees.walk import Walk, subtree_size
 from txmirror.recipes.retry_policy import RetryPolicy
 
@@ -39,7 +39,7 @@ class ExportOptions:
 class _Target(Protocol):
     """The place that an export is written to."""
 
-    after: Place | None
+    after: Item | None
     count: int
     complete: bool
 
@@ -54,7 +54,7 @@ class _Output:
     """The standard output, as a place to export to."""
 
     def __init__(self, run: Run, header: Header) -> None:
-        self.after: Place | None = None
+        self.after: Item | None = None
         self.count = 0
         self.complete = False
         self._run = run

@@ -60,14 +60,14 @@ class FolderWriter:
     :param path: the folder.
     :param header: the description of the export.
     :param resume: whether it may exist: then files that differ are replaced, and others removed.
-    :ivar after: the place to continue after: always None, because all is compared again.
+    :ivar after: the node to continue after: always None, because all is compared again.
     :ivar count: the number of nodes written.
     :ivar complete: always False, likewise.
     :raises CommandError: it exists, and ``resume`` is false; or it is not a folder of the same export.
     """
 
     def __init__(self, path: str, header: Header, *, resume: bool) -> None:
-        self.after: Place | None = None
+        self.after: Item | None = None
         self.complete = False
         self.count: int = 0
         self._name = path
@@ -115,7 +115,9 @@ class FolderWriter:
             self._remove_unless(path, Path.is_file)
             self._write(path, item.data, shown)
             return
-        self._remove_unless(path, Path.is_dir)
+        if item.place:
+            # The folder of the export may be a link: the user chose it.
+            self._remove_unless(path, Path.is_dir)
         try:
             path.mkdir(exist_ok=True)
         except OSError as error:

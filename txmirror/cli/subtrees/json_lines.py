@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 import attrs
 
 from txmirror.cli.statuses import CommandError, Status
-from txmirror.cli.subtrees.records import Item, Order, Place, read_item, read_object, write_line, write_value
+from txmirror.cli.subtrees.records import Item, Order, read_item, read_object, write_line, write_value
 from txmirror.printable import on_one_line, quote
 
 #: The key of the first line, with the version of the format.
@@ -168,7 +168,7 @@ class LineFile:
     :param path: the file.
     :param header: the description of the export.
     :param resume: continue an export that was cut.
-    :ivar after: the place of the last node in it; None if there is none.
+    :ivar after: the last node in it; None if there is none.
     :ivar count: the number of nodes in it.
     :ivar complete: whether the export was complete before.
     :raises CommandError: the file exists, and ``resume`` is false; or it is not the beginning of the same export.
@@ -176,7 +176,7 @@ class LineFile:
 
     def __init__(self, path: str, header: Header, *, resume: bool) -> None:
         self._path = path
-        self.after: Place | None = None
+        self.after: Item | None = None
         self.count: int = 0
         self.complete: bool = False
         try:
@@ -215,7 +215,7 @@ class LineFile:
         if reader.header != header:
             raise InvalidExport(self._path, f"it is an export {reader.header.describe()}, and not {header.describe()}")
         for item in reader.items():
-            self.after = item.place
+            self.after = item
         self.count, self.complete = reader.count, reader.complete
         self._file.seek(reader.end)
 

@@ -50,7 +50,6 @@ class _Reading:
     done: bool = False
     item: Item | None = None
     """None if the node is gone, or is left out."""
-    error: Exception | None = None
     size: int = 0
 
 
@@ -121,7 +120,7 @@ class Walk:
     :param policy: repeats reads.
     :param acls: whether to read access control lists.
     :param ephemerals: whether to include ephemeral nodes.
-    :param after: begin with the node after this one.
+    :param after: begin with the node after this one, which an earlier walk returned.
     :ivar reader: reads the nodes.
     """
 
@@ -135,7 +134,7 @@ class Walk:
         *,
         acls: bool = False,
         ephemerals: bool = False,
-        after: Place | None = None,
+        after: Item | None = None,
     ) -> None:
         self.reader: NodeReader = NodeReader(client, root, policy, acls=acls, ephemerals=ephemerals)
         self._after = after
@@ -146,6 +145,7 @@ class Walk:
         self._buffered = 0
         self._begun = False
         self._closed = False
+        self._error: Exception | None = None
         self._waiting: Deferred[None] | None = None
 
     async def next(self) -> Item | None:
@@ -158,6 +158,8 @@ class Walk:
             self._begun = True
             await self._begin()
         while True:
+            if self._error is not None:
+                raise self._error
             self._start_reads()
             if not self._order:
                 return None
@@ -171,8 +173,6 @@ class Walk:
                 continue
             heapq.heappop(self._order)
             self._buffered -= reading.size
-            if reading.error is not None:
-                raise reading.error
             if reading.item is not None:
                 return reading.item
 
@@ -189,8 +189,11 @@ class Walk:
             self._order_read(())
             return
         # The nodes after a place are those below it, and the later siblings of it and of each node above it.
-        for depth in range(len(self._after) + 1):
-            place = self._after[:depth]
+        after = self._after.place
+        # Below a node that could not be read, an export has no nodes.
+        depths = len(after) + (not isinstance(self._after, Unreadable))
+        for depth in range(depths):
+            place = after[:depth]
             try:
                 names = await self.reader.names(place)
             except NoNodeException:
@@ -202,12 +205,13 @@ class Walk:
             except ZooKeeperException:
                 # The node was unreadable before, or is now.
                 break
-            if depth < len(self._after):
-                names = [name for name in names if name > self._after[depth]]
+            if depth < len(after):
+                names = [name for name in names if name > after[depth]]
             self._add_level(place, names)
 
     def _start_reads(self) -> None:
-        while self._unread and not self._closed:
+        # After an error, further reads fail at once.
+        while self._unread and not self._closed and self._error is None:
             place, level = self._unread[0]
             # The next one to be taken is read in any case.
             is_next = not self._order or place < self._order[0][0]
@@ -232,12 +236,12 @@ class Walk:
         except CancelledError:
             return
         except NoNodeException as error:
-            reading.error, names = (None if place else error), []
+            self._error, names = (self._error if place else error), []
         except Exception as error:
             if isinstance(error, ZooKeeperException) and not isinstance(error, ZooServerProblem):
                 reading.item, names = Unreadable(place, message_of(error), error), []
             else:
-                reading.error, names = error, []
+                self._error, names = self._error or error, []
         self._in_flight -= 1
         if self._closed:
             return
@@ -248,7 +252,8 @@ class Walk:
         self._buffered += reading.size
         self._add_level(place, names)
         self._start_reads()
-        if self._waiting is not None and self._order[0][1].done and not self._waiting.called:
+        wakes = self._error is not None or self._order[0][1].done
+        if self._waiting is not None and wakes and not self._waiting.called:
             self._waiting.callback(None)
 
     def _add_level(self, place: Place, names: list[str]) -> None:

@@ -72,6 +72,12 @@ class EditTests(CommandTestCase):
         self.end_editor()
         self.assertEqual(self.data("/b"), b"new")
 
+    def test_empty_line(self) -> None:
+        """An empty line that the user adds after a line end is written."""
+        self.edit(b"old\n\n")
+        self.end_editor()
+        self.assertEqual(self.data("/a"), b"old\n\n")
+
     def test_changed(self) -> None:
         """If the node has changed meanwhile, nothing is written, and the text is kept."""
         command = self.edit(b"new\n")

@@ -127,6 +127,17 @@ class FolderTests(TransferTestCase):
         self.export("--resume")
         self.assertEqual(self.files(), whole)
 
+    def test_resume_link(self) -> None:
+        """The folder may be a symbolic link, which stays."""
+        self.make_app()
+        folder = self.export()
+        target = folder.rename(f"{self.file}-target")
+        folder.symlink_to(target)
+        self.world.result(self.other.set("/app/db/port", b"1"))
+        self.export("--resume")
+        self.assertTrue(folder.is_symlink())
+        self.assertEqual((target / "db" / "port").read_bytes(), b"1")
+
     def test_exists(self) -> None:
         self.make_app()
         folder = Path(self.file)

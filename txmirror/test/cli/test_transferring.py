@@ -6,8 +6,12 @@ import json
 import resource
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
+
 from txmirror.cli import exporting
 from txmirror.cli.subtrees import walk
+from txmirror.errors import ClosingException
+from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.test.cli.case import Command, CommandTestCase
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
@@ -169,6 +173,36 @@ class ExportTests(TransferTestCase):
             self.contents()[5:],
             ['{"path": "/db/hosts", "data": "new"}', '{"path": "/db/port", "data": "5432"}', '{"nodes": 6}'],
         )
+
+    def test_resume_after_unreadable(self) -> None:
+        """Below a node that could not be read there is nothing, even if it can be read when the export is continued."""
+        self.make_app()
+        secret = [ACL(Permission.ALL & ~Permission.READ, "world", "anyone")]
+        self.world.result(self.other.set_acl("/app/db", secret))
+        self.start("export", "/app", self.file)
+        self.write(*self.contents()[:4])
+        self.assertIn("error", json.loads(self.contents()[3]))
+        self.world.result(self.other.set_acl("/app/db", OPEN_ACL))
+        self.do("export", "/app", self.file, "--resume")
+        self.assertEqual(self.contents()[4:], ['{"nodes": 3}'])
+        self.do("import", "/copy", self.file)
+
+    def test_many_reads_fail(self) -> None:
+        """When the client is closed, the walk ends with that failure, however many nodes are still to be read."""
+        self.make("/app")
+        for number in range(1500):
+            self.other.create(f"/app/{number}")
+        self.world.settle()
+        client = self.world.client()
+        self.world.server.delay_next("get", 100.0, path="/app/0")
+        nodes = walk.Walk(client, "/app", RetryPolicy(client, self.reactor, through_sessions=True))
+        self.assertEqual(self.world.result(Deferred.fromCoroutine(nodes.next())).place, ())
+        node = Deferred.fromCoroutine(nodes.next())
+        self.assertNoResult(node)
+        client.close()
+        self.world.pass_time(60.0)
+        self.assertIsInstance(self.failureResultOf(node).value, ClosingException)
+        nodes.close()
 
     def test_resume_other(self) -> None:
         """An export of another node, or with other options, is not continued."""
