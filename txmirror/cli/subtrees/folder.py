@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -310,15 +311,25 @@ class FolderReader:
         return read_attributes(value)
 
     def _znode_name(self, folder: Path, written: str) -> str:
-        name = _read(folder / written / _NAME).decode() if written.startswith(LONG) else znode_name(written)
-        place = place_of(f"/{name}")
-        if len(place) != 1:
+        if written.startswith(LONG):
+            try:
+                name = _read(folder / written / _NAME).decode()
+            except UnicodeDecodeError:
+                raise ValueError(f"{_NAME!r} in {written!r:.200} is not UTF-8") from None
+        else:
+            name = znode_name(written)
+        if len(place_of(f"/{name}")) != 1:
             raise ValueError(f"{name!r:.200} is not the name of a node")
         return name
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    # No link leads out of the export, and no pipe blocks.
+    if path.is_symlink():
+        raise ValueError(f"{path.name!r:.200} is a symbolic link")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path.name!r:.200} is no file")
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise ValueError(f"{path.name!r:.200} has more than {_LARGEST // 2**20} MiB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -148,6 +149,23 @@ class FolderTests(TransferTestCase):
         message = self.refused(1, "export", "/app", self.file, "--folder", "--resume")
         self.assertEqual(message, f"{self.file}: it is no export of txmirror: it has no '%export'")
         self.assertEqual(self.files(), {"precious": b"precious"})
+
+    def test_long_names_of_others(self) -> None:
+        """The file with a long name is no link out of the export, whose text a message would show, and no pipe, which would block."""
+        self.make_app()
+        folder = self.export() / "%long-0"
+        folder.mkdir()
+        name = folder / "%name"
+        outside = folder.parent.with_name("outside")
+        outside.write_text("secret\n")
+        for make, says in (
+            (lambda: name.symlink_to(outside), "'%name' is a symbolic link"),
+            (lambda: os.mkfifo(name), "'%name' is no file"),
+            (lambda: name.write_bytes(b"\xff"), "'%name' in '%long-0' is not UTF-8"),
+        ):
+            make()
+            self.assertEqual(self.refused(1, "import", "/copy", self.file), f"{self.file}: {says}")
+            name.unlink()
 
     def test_foreign_files(self) -> None:
         """Hidden files are left alone; links and doubled names are errors."""

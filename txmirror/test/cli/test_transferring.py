@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from txmirror.cli import exporting
 from txmirror.cli.subtrees import walk
+from txmirror.cli.subtrees.records import Record
 from txmirror.errors import ClosingException
 from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.test.cli.case import Command, CommandTestCase
@@ -196,7 +197,7 @@ class ExportTests(TransferTestCase):
         client = self.world.client()
         self.world.server.delay_next("get", 100.0, path="/app/0")
         nodes = walk.Walk(client, "/app", RetryPolicy(client, self.reactor, through_sessions=True))
-        self.assertEqual(self.world.result(Deferred.fromCoroutine(nodes.next())).place, ())
+        self.assertEqual(self.world.result(Deferred.fromCoroutine(nodes.next())), Record((), b""))
         node = Deferred.fromCoroutine(nodes.next())
         self.assertNoResult(node)
         client.close()
