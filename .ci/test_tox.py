@@ -44,6 +44,21 @@ class OtherPythonsTests(SynchronousTestCase):
         named = {name for name in read_named("other-pythons") if ".integration." not in name}
         self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single | contracts})
 
+    def test_lowest_versions(self) -> None:
+        """The list for the lowest versions has the packages that use much of other projects, and contracts of the others."""
+        named = {name.removeprefix("txmirror.test.") for name in read_named("lowest-versions")}
+        packages = {"aio", "checks", "cli", "configuration", "dns", "endpoints", "output_files", "service", "web"}
+        self.assertEqual(named & {path.parent.name for path in TESTS.glob("*/__init__.py")}, packages)
+        contracts = {
+            "client.test_contract_embedded",
+            "recipes.test_contract_embedded",
+            "integration.test_mirror_contract",
+        }
+        self.assertEqual(contracts - named, set())
+        for name in named - packages:
+            path = TESTS / name.partition(".test_twistd")[0].replace(".", "/")
+            self.assertTrue(path.with_suffix(".py").exists() or path.is_dir(), name)
+
     def test_once(self) -> None:
         """The omitted test modules and packages exist."""
         self.assertEqual(

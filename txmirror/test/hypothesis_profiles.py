@@ -15,14 +15,14 @@ import warnings
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-#: The number of examples in the profile "few".
-_FEW = 5
-#: How many times as far the moments of a test lie from each other in that profile.
-_STRIDE = 4
+#: The number of examples in the profiles "few" and "quick".
+_FEW, _QUICK = 5, 20
+#: How many times as far the moments of a test lie from each other in these profiles.
+_STRIDES = {_FEW: 4, _QUICK: 2}
 
 # No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, database=None)
-settings.register_profile("quick", derandomize=True, deadline=None, max_examples=20, database=None)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=_QUICK, database=None)
 # Where another Python runs the same tests with more.
 settings.register_profile("few", derandomize=True, deadline=None, max_examples=_FEW, database=None)
 settings.register_profile("dev", deadline=None, database=None)
@@ -42,11 +42,11 @@ warnings.filterwarnings("ignore", category=BytesWarning, module=r"(.*[/\\])?hypo
 def stride(step: int = 1) -> int:
     """Return the distance between the moments at which a test interrupts a life.
 
-    In the profile ``few`` it is larger: another Python tries all moments.
+    In the profiles ``few`` and ``quick`` it is larger: others try all moments.
 
     :param step: the distance in the other profiles.
     """
-    return step * (_STRIDE if settings().max_examples == _FEW else 1)
+    return step * _STRIDES.get(settings().max_examples, 1)
 
 
 def at_most(count: int) -> settings:

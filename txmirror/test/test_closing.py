@@ -2,7 +2,7 @@
 
 A life is scripted: something begins, is used, loses its connection and its session, and finds its server gone and back
 again. It is lived once for each call of the reactor that it consists of, each time one call longer, and then something
-is closed. Of long lives that is done after every fifth call; in the profile "few" of hypothesis, after fewer.
+is closed. Of long lives that is done after every fifth call; in the profiles "few" and "quick" of hypothesis, less often.
 """
 
 from __future__ import annotations

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
-import resource
+import os
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from txmirror.cli import exporting
-from txmirror.cli.subtrees import walk
+from txmirror.cli.subtrees import json_lines, walk
 from txmirror.cli.subtrees.records import Record
 from txmirror.errors import ClosingException
 from txmirror.recipes.retry_policy import RetryPolicy
@@ -63,6 +66,23 @@ class TransferTestCase(CommandTestCase):
         command = self.start(*arguments, stdin=stdin)
         self.assertEqual(command.status, 0, command.err)
         return command
+
+
+class SmallDiskFile(io.FileIO):
+    """A file on a disk with room for half a megabyte."""
+
+    def write(self, data: Any) -> int:
+        part = memoryview(data)[: 500_000 - self.tell()]
+        if not part:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(part)
+
+
+class SmallDiskPath(type(Path())):  # type: ignore[misc]
+    """A path on such a disk."""
+
+    def open(self, mode: str) -> io.BufferedWriter:
+        return io.BufferedWriter(SmallDiskFile(self, mode))
 
 
 class ExportTests(TransferTestCase):
@@ -266,12 +286,11 @@ class ExportTests(TransferTestCase):
         self.make_app()
         for number in range(10):
             self.make(f"/app/{number}", bytes(100_000))
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        # A limit of the system would be one for all files of the process that runs the tests.
+        full = self.patch(json_lines, "Path", SmallDiskPath)
         message = self.refused(74, "export", "/app", self.file)
-        self.assertEqual(message, f"{self.file}: it cannot be written: File too large")
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        self.assertEqual(message, f"{self.file}: it cannot be written: No space left on device")
+        full.restore()
         self.do("export", "/app", self.file, "--resume")
         self.assertEqual(self.contents(), self.done("export", "/app").lines)
 
