@@ -136,7 +136,7 @@ async def _diff(run: Run, left: Side, right: Side, options: DiffOptions) -> Outc
 
 async def _compare(run: Run, left: Side, right: Side, other: ZooKeeperClient, options: DiffOptions) -> Outcome:
     messages, errors = Messages(), []
-    seen, different = 0, False
+    seen, different, hidden = 0, False, False
     one, two = _source(run, left, run.client, options), _source(run, right, other, options)
     try:
         with closing(one), closing(two), run.show_progress("Comparing", lambda: seen):
@@ -148,6 +148,12 @@ async def _compare(run: Run, left: Side, right: Side, other: ZooKeeperClient, op
                     errors += [] if item.error is None else [item.error]
                 if unreadable:
                     continue
+                if options.acls and _hides_acl(pair):
+                    hidden = True
+                    place = path_of("/", next(item.place for item in pair if item is not None))
+                    messages.add(
+                        f"the ACLs of {place!r:.200} are not compared: one has a digest that servers do not show"
+                    )
                 difference = _difference(pair, options)
                 if difference is not None:
                     different = True
@@ -155,7 +161,9 @@ async def _compare(run: Run, left: Side, right: Side, other: ZooKeeperClient, op
     except NoNodeException as error:
         await run.check_chroot()
         return Outcome(status=MISSING, errors=(message_of(error),))
-    status = status_of_all(errors) or (Status.REFUSED if messages.count else 0)
+    status = status_of_all(errors)
+    if messages.count and not status:
+        status = Status.NOT_PERMITTED if hidden else Status.REFUSED
     return Outcome(status=status or (DIFFERENT if different else 0), errors=messages.lines())
 
 
@@ -176,11 +184,18 @@ def _difference(pair: tuple[Item | None, Item | None], options: DiffOptions) -> 
     parts = []
     if left.data != right.data:
         parts.append("data")
-    if options.acls and sorted(left.acl or ()) != sorted(right.acl or ()):
+    if options.acls and None not in (left.acl, right.acl) and sorted(left.acl or ()) != sorted(right.acl or ()):
         parts.append("acl")
     if (left.ephemeral is None) != (right.ephemeral is None):
         parts.append("ephemeral")
     return Difference(left, right, tuple(parts)) if parts else None
+
+
+def _hides_acl(pair: tuple[Item | None, Item | None]) -> bool:
+    """Return whether a node of both sides has an unknown ACL on one of them."""
+    return all(isinstance(item, Record) for item in pair) and any(
+        isinstance(item, Record) and item.acl is None for item in pair
+    )
 
 
 def _json(difference: Difference) -> Iterator[str]:

@@ -132,6 +132,9 @@ def diff(
         if acls and not found.header.acls:
             found.close()
             raise click.UsageError(f"--acls: {file!r} is an export without ACLs")
+        if ephemerals and not found.header.ephemerals:
+            found.close()
+            raise click.UsageError(f"--ephemerals: {file!r} is an export without ephemeral nodes")
         exported = Side("/", export=found, file=file)
         return invocation.run(lambda run: comparing.diff(run, left, exported, options))
     settings = _other_settings(invocation, other_servers, other_profile)

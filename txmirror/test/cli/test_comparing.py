@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from txmirror.test.cli.test_transferring import TransferTestCase
-from txmirror.types import ACL, OPEN_ACL, Permission, digest_acl
+from txmirror.types import ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
 
 class DiffTests(TransferTestCase):
@@ -70,6 +70,18 @@ class DiffTests(TransferTestCase):
                 "The ACLs of /app/db and /copy/db differ",
                 *("--- /app/db", "+++ /copy/db", "@@ -1 +1,2 @@", " world:anyone:cdrwa", "+ip:10.0.0.1:r"),
             ],
+        )
+
+    def test_hidden_acl(self) -> None:
+        """An ACL with a digest that the server hides is not compared, and not taken for another one."""
+        for path in ("/app/secret", "/copy/secret"):
+            acl = [digest_acl("app", "pw"), *READ_ACL] if path == "/app/secret" else READ_ACL
+            self.world.result(self.other.create(path, b"", acl))
+        command = self.start("diff", "/app", "/copy", "--acls")
+        self.assertEqual((command.status, command.out), (77, ""))
+        self.assertEqual(
+            command.err,
+            "txmirror: the ACLs of '/secret' are not compared: one has a digest that servers do not show\n",
         )
 
     def test_ephemerals(self) -> None:
@@ -141,4 +153,6 @@ class DiffTests(TransferTestCase):
         self.assertIn("nothing to compare with", self.refused(64, "diff", "/app"))
         self.assertIn("--file excludes", self.refused(64, "diff", "/app", "/copy", "--file", self.file))
         self.assertIn("without ACLs", self.refused(64, "diff", "/app", "--file", self.file, "--acls"))
+        message = self.refused(64, "diff", "/app", "--file", self.file, "--ephemerals")
+        self.assertIn("without ephemeral nodes", message)
         self.assertIn("--other-servers", self.refused(64, "diff", "/app", "--other-servers", ":x"))
