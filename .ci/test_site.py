@@ -10,6 +10,7 @@ import importlib
 import inspect
 import os
 import re
+import runpy
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -317,6 +318,11 @@ class PictureTests(SynchronousTestCase):
             self.assertIn(f"/speed/{path.name}", text)
             if f".. bars:: /speed/{path.name}" in text:
                 self.assertIn("# measured: ", path.read_text("utf-8"), path.name)
+
+    def test_outage(self) -> None:
+        """The recorded outage is that of the code as it is."""
+        recorded = runpy.run_path(str(DOCS.parent / "benchmarks" / "outage.py"))["record"]()
+        self.assertEqual((DOCS / "explanation" / "outage.csv").read_text("utf-8"), recorded)
 
     def test_ensemble(self) -> None:
         """The bars of the ensemble's cost have the figures of the table below the command."""

@@ -1,6 +1,6 @@
-"""A Sphinx directive that draws measured figures as bars.
+"""Sphinx directives that draw measured figures as bars, and recorded states as a timeline.
 
-The file is CSV. Its first lines are comments: ``# title: ...``, ``# measured: ...`` (the machine and the date) and ``# command: ...``.
+A file is CSV. For bars, its first lines are comments: ``# title: ...``, ``# measured: ...`` (the machine and the date) and ``# command: ...``.
 The first column is the group, the second one the bar's name. One or two columns of numbers follow, whose headers have the unit in
 parentheses. Of two numbers, the smaller one is drawn over the larger one.
 """
@@ -144,6 +144,73 @@ class Bars(SphinxDirective):
         return [figure(bars_svg(figures, f"bars-{Path(path).stem}"), caption)]
 
 
+#: States that are drawn strongly: all is well.
+_WELL = frozenset({"there", "settled", "held", "registered", "exists"})
+#: The width that a letter needs, in percent of a narrow window, and the height of an object's states, in pixels.
+_LETTER, _STATES = 1.8, 22
+
+
+def timeline_svg(rows: list[list[str]], key: str, title: str) -> str:
+    """Draw the states of objects over time, an object below the other.
+
+    :param rows: the object, the start and the end of a state in seconds, and the state.
+    :param key: the prefix of the drawing's ids.
+    """
+    lanes: dict[str, list[tuple[float, float, str]]] = {}
+    for name, start, end, state in rows:
+        lanes.setdefault(name, []).append((float(start), float(end), state))
+    total = max(end for states in lanes.values() for _, end, _ in states)
+    bottom = len(lanes) * (_HEADING + _STATES)
+    described = "; ".join(
+        f"{name}: " + ", ".join(f"{state} from {start:g} s to {end:g} s" for start, end, state in states)
+        for name, states in lanes.items()
+    )
+    drawn = "".join([*_lanes(lanes, total), *_seconds(total, bottom)])
+    return (
+        f'<svg class="timeline" role="img" width="100%" style="height: {bottom + 26}px" aria-labelledby="{key}-title" '
+        f'aria-describedby="{key}-desc"><title id="{key}-title">{escape(title)}</title>'
+        f'<desc id="{key}-desc">{escape(described)}.</desc>{drawn}</svg>'
+    )
+
+
+def _lanes(lanes: dict[str, list[tuple[float, float, str]]], total: float) -> Iterator[str]:
+    y = 0
+    for name, states in lanes.items():
+        yield f'<text class="group" x="0" y="{y + 18}">{escape(name)}</text>'
+        y += _HEADING
+        for start, end, state in states:
+            left, width = 100 * start / total, 100 * (end - start) / total
+            kind = "ours" if state in _WELL else "whole"
+            yield f'<rect class="{kind}" x="{left:.2f}%" y="{y}" width="{width:.2f}%" height="{_STATES - 2}"/>'
+            if width > _LETTER * len(state):
+                yield f'<text class="on-{kind}" x="{left:.2f}%" dx="4" y="{y + 14}">{escape(state)}</text>'
+        y += _STATES
+
+
+def _seconds(total: float, bottom: int) -> Iterator[str]:
+    for second in range(0, round(total), 5):
+        x = f"{100 * second / total:.2f}%"
+        unit = " s" if second else ""
+        yield f'<line x1="{x}" x2="{x}" y1="{_HEADING}" y2="{bottom + 6}"/>'
+        yield f'<text x="{x}" y="{bottom + 20}">{second}{unit}</text>'
+
+
+class Timeline(SphinxDirective):
+    """``.. timeline:: FILE``, with the caption as content."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        relative, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(relative)
+        with Path(path).open(encoding="utf-8") as file:
+            _, *rows = csv.reader(file)
+        caption = " ".join(self.content)
+        return [figure(timeline_svg(rows, f"timeline-{Path(path).stem}", caption), escape(caption))]
+
+
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("bars", Bars)
+    app.add_directive("timeline", Timeline)

@@ -77,7 +77,7 @@ def states_dot() -> str:
     for (state, event), (following, _) in TRANSITIONS.items():
         if following is not state and event is not Event.UNAUTHORISED:
             events.setdefault((state, following), []).append(event)
-    lines = ["digraph states {", _STYLE, "rankdir=LR;"]
+    lines = ["digraph states {", _STYLE, "rankdir=TB; ranksep=0.35;"]
     for (state, following), causes in events.items():
         label = "\\n".join(event.value for event in causes)
         lines.append(f'"{state.value}" -> "{following.value}" [label="{label}"];')
