@@ -11,6 +11,7 @@ import inspect
 import os
 import re
 import runpy
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -126,6 +127,22 @@ if (arguments[0])
       found.push('code is cut off: ' + each.scrollWidth + ' in ' + each.clientWidth + ': '
         + each.textContent.split('\\n').sort((a, b) => b.length - a.length)[0]);
 return found.slice(0, 5);
+"""
+
+#: Drawings with a ``viewBox`` can be scrolled.
+_CHART_TEXTS = """
+const found = [];
+for (const svg of document.querySelectorAll('figure.chart svg[role=img]:not([viewBox])')) {
+  const outer = svg.closest('div').getBoundingClientRect();
+  const texts = [...svg.querySelectorAll('text')].map((each) => [each.textContent, each.getBoundingClientRect()]);
+  for (const [index, [text, box]] of texts.entries()) {
+    if (box.left < outer.left - 1 || box.right > outer.right + 1) found.push(text + ' is cut off');
+    for (const [other, place] of texts.slice(index + 1))
+      if (box.left < place.right && place.left < box.right && box.top < place.bottom - 2 && place.top < box.bottom - 2)
+        found.push(text + ' is on ' + other);
+  }
+}
+return found;
 """
 
 
@@ -315,14 +332,33 @@ class PictureTests(SynchronousTestCase):
         """Each file of figures says where they come from, and is drawn."""
         text = "".join(path.read_text("utf-8") for path in DOCS.rglob("*.rst"))
         for path in (DOCS / "speed").glob("*.csv"):
-            self.assertIn(f"/speed/{path.name}", text)
-            if f".. bars:: /speed/{path.name}" in text:
-                self.assertIn("# measured: ", path.read_text("utf-8"), path.name)
+            self.assertRegex(text, rf"\.\. (bars|lines):: /speed/{path.name}\n")
+            self.assertIn("# measured: ", path.read_text("utf-8"), path.name)
+
+    def test_growth(self) -> None:
+        """The drawings of the growth have each figure of three columns in their text."""
+        drawn = " ".join(text for _, text in pages()["explanation/speed.html"].pictures)
+        with (DOCS / "speed" / "growth.csv").open() as file:
+            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+        self.assertEqual(len(rows), 5)
+        for row in rows:
+            count = int(row["nodes"].replace(",", "")) * int(row["mirrors"])
+            for column in ("CPU until warm (s)", "CPU of the recovery (s)", "peak of memory (MiB)"):
+                self.assertIn(f"{row[column]} with {count:,} nodes in all", drawn)
 
     def test_outage(self) -> None:
         """The recorded outage is that of the code as it is."""
         recorded = runpy.run_path(str(DOCS.parent / "benchmarks" / "outage.py"))["record"]()
         self.assertEqual((DOCS / "explanation" / "outage.csv").read_text("utf-8"), recorded)
+
+    def test_states(self) -> None:
+        """The timeline has a label for each state, however short it is."""
+        page = (SITE / "explanation" / "outage.html").read_text("utf-8")
+        with (DOCS / "explanation" / "outage.csv").open() as file:
+            rows = csv.DictReader(line for line in file if not line.startswith("#"))
+            states = Counter(row["state"] for row in rows)
+        self.assertEqual(states["withdrawn"], 2)
+        self.assertEqual(Counter({state: page.count(f">{state}</text>") for state in states}), states)
 
     def test_ensemble(self) -> None:
         """The bars of the ensemble's cost have the figures of the table below the command."""
@@ -349,6 +385,17 @@ class BrowserTests(SynchronousTestCase):
                 self.browser.appear(width=width, dark=dark)
                 found += [f"{name} at {width}: {each}" for each in self.browser.run(_OVERFLOW, width == WIDE)]
         self.assertEqual(sorted(set(found)), [])
+
+    def test_charts(self) -> None:
+        """In a narrow window and on a small screen, no text of a chart is cut off or lies on another one."""
+        found = []
+        charts = [name for name in pages() if 'class="chart"' in (SITE / name).read_text("utf-8")]
+        self.assertIn("explanation/speed.html", charts)
+        for name in charts:
+            for width in (NARROW, WIDE):
+                self.browser.open((SITE / name).as_uri(), width=width)
+                found += [f"{name} at {width}: {each}" for each in self.browser.run(_CHART_TEXTS)]
+        self.assertEqual(found, [])
 
     def test_accessible(self) -> None:
         """The first page, a guide and a page of the reference follow the rules of axe, light and dark."""

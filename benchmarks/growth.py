@@ -1,20 +1,22 @@
-"""Shows how the cost of a mirror grows with its nodes, and with the mirrors in a process: a table, and a plot of it.
+"""Shows how the cost of a mirror grows with its nodes, and with the mirrors in a process: a table, which the documentation draws.
 
-Each run is a fresh process that mirrors, and is cut off as in W7h; see ``mirrored.py``. The medians are written as CSV,
-and drawn as SVG.
+Each run is a fresh process that mirrors, and is cut off as in W7h; see ``mirrored.py``. The medians are written as CSV.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
+import platform
 import statistics
+import time
 from pathlib import Path
 
 from cutting import HERE, run_mirrors
-from plot import Panel, Plot
 from run import JVM_OPTIONS, OURS
 
+import twisted
 from txmirror.test.zookeeper import ZooKeeperProcess
 
 #: How many leaves, and how many mirrors of them.
@@ -22,37 +24,20 @@ SIZES = ((1_000, 1), (10_000, 1), (100_000, 1), (1_000, 10), (1_000, 100))
 #: The columns of the table, and what each is called among the figures.
 COLUMNS = {
     "warm (s)": "warm wall",
-    "CPU (s)": "warm cpu",
-    "memory (MiB)": "warm peak",
+    "CPU until warm (s)": "warm cpu",
+    "peak until warm (MiB)": "warm peak",
     "recovered (s)": "wall",
-    "recovery's CPU (s)": "cpu",
-    "memory then (MiB)": "peak",
+    "CPU of the recovery (s)": "cpu",
+    "peak of memory (MiB)": "peak",
 }
 DOCS = HERE.parent / "docs" / "speed"
-
-
-def draw(medians: dict[tuple[int, int], dict[str, float]]) -> str:
-    """Draw two panels: with more nodes, and with more mirrors."""
-    lines = {"warm, s of CPU": "warm cpu", "recovery, s of CPU": "cpu", "memory, MiB": "peak"}
-    by_nodes = {size: figures for size, figures in medians.items() if size[1] == 1}
-    by_mirrors = {size: figures for size, figures in medians.items() if size[0] == SIZES[0][0]}
-    return Plot(
-        Panel(
-            "nodes, one mirror",
-            {name: [(size[0], figures[key]) for size, figures in by_nodes.items()] for name, key in lines.items()},
-        ),
-        Panel(
-            "mirrors of 1,000 nodes each",
-            {name: [(size[1], figures[key]) for size, figures in by_mirrors.items()] for name, key in lines.items()},
-        ),
-    ).svg()
 
 
 def main() -> None:
     """Read the command line, run, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often (3)")
-    parser.add_argument("--to", type=Path, default=DOCS, help="the folder for growth.csv and growth.svg (docs/speed)")
+    parser.add_argument("--to", type=Path, default=DOCS, help="the folder for growth.csv (docs/speed)")
     options = parser.parse_args()
     server = ZooKeeperProcess(JVM_OPTIONS)
     results: dict[tuple[int, int], list[dict[str, float]]] = {size: [] for size in SIZES}
@@ -70,13 +55,18 @@ def main() -> None:
     }
     options.to.mkdir(exist_ok=True)
     with (options.to / "growth.csv").open("w", newline="") as file:
+        file.write(
+            "# title: The cost of mirrors, and of their recovery from a broken connection, by the number of nodes\n"
+            f"# measured: Medians of {options.rounds} rounds on {os.cpu_count()} cores. Python {platform.python_version()}, "
+            f"Twisted {twisted.__version__}, {time.strftime('%Y-%m-%d')}\n"
+            "# command: benchmarks/growth.py\n"
+        )
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["nodes", "mirrors", *COLUMNS])
         for (count, mirrors), median in medians.items():
             row = [f"{count:,}", str(mirrors), *(_rounded(median[key]) for key in COLUMNS.values())]
             table.writerow(row)
             print(*row, sep="\t", flush=True)
-    (options.to / "growth.svg").write_text(draw(medians))
 
 
 def _rounded(figure: float) -> str:

@@ -63,7 +63,8 @@ def record() -> str:
 
 
 def _table(spans: dict[str, list[tuple[float, str]]]) -> str:
-    text = io.StringIO()
+    text = io.StringIO("# command: benchmarks/outage.py\n")
+    text.seek(0, io.SEEK_END)
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["object", "from (s)", "to (s)", "state"])
     for name, changes in spans.items():

@@ -18,6 +18,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinxcontrib.towncrier.ext",
     "charts",
+    "lines",
     "drawings",
     "errors_table",
     "full_docstrings",

@@ -1,8 +1,9 @@
 """Sphinx directives that draw measured figures as bars, and recorded states as a timeline.
 
-A file is CSV. For bars, its first lines are comments: ``# title: ...``, ``# measured: ...`` (the machine and the date) and ``# command: ...``.
-The first column is the group, the second one the bar's name. One or two columns of numbers follow, whose headers have the unit in
-parentheses. Of two numbers, the smaller one is drawn over the larger one.
+A file is CSV. Its first lines are comments: ``# title: ...``, ``# measured: ...`` (the machine and the date) and ``# command: ...``.
+For bars, the first column is the group, the second one the bar's name. One or two columns of numbers follow, whose headers have the unit in
+parentheses. Of two numbers, the smaller one is drawn over the larger one. With a comment
+``# ratios: yes``, the first bar of a group is compared with the others; otherwise all are alike.
 """
 
 from __future__ import annotations
@@ -23,8 +24,15 @@ from sphinx.util.docutils import SphinxDirective
 #: The heights of a group's heading and of a bar, in pixels.
 _HEADING, _ROW = 26, 20
 #: The horizontal places of the bars and of their ends, in percent of the width.
-_LEFT, _RIGHT = 27, 66
+_LEFT, _RIGHT = 27, 65
 _TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def read(path: Path) -> tuple[dict[str, str], list[list[str]]]:
+    """Return the comments of a file by their names, and its rows: the first one is the header."""
+    lines = path.read_text("utf-8").splitlines()
+    notes = dict(re.findall(r"^# (\w+): (.+)$", "\n".join(lines), re.MULTILINE))
+    return notes, list(csv.reader(line for line in lines if not line.startswith("#")))
 
 
 @attrs.frozen
@@ -53,9 +61,7 @@ class Figures:
     @classmethod
     def read(cls, path: Path) -> Figures:
         """Read a file."""
-        lines = path.read_text("utf-8").splitlines()
-        notes = dict(re.findall(r"^# (\w+): (.+)$", "\n".join(lines), re.MULTILINE))
-        (_, _, *quantities), *rows = csv.reader(line for line in lines if not line.startswith("#"))
+        notes, ((_, _, *quantities), *rows) = read(path)
         groups: dict[str, list[Bar]] = {}
         for group, name, *figures in rows:
             groups.setdefault(group, []).append(Bar(name, tuple(figures)))
@@ -107,7 +113,7 @@ def _groups(figures: Figures) -> Iterator[str]:
         y += _HEADING
         longest = max(bar.length for bar in bars)
         for bar in bars:
-            ours = " ours" if bar is bars[0] else ""
+            ours = " ours" if bar is bars[0] or not figures.notes.get("ratios") else ""
             yield f'<text x="0" y="{y + 13}">{escape(bar.name)}</text>'
             for number, figure in enumerate(sorted(map(float, bar.figures), reverse=True)):
                 width = (_RIGHT - _LEFT) * figure / longest
@@ -119,6 +125,15 @@ def _groups(figures: Figures) -> Iterator[str]:
             text = escape(figures.label(bar, bars[0]))
             yield f'<text x="{end:.2f}%" dx="5" y="{y + 13}">{text}</text>'
             y += _ROW
+
+
+def captioned(notes: dict[str, str], text: str = "") -> str:
+    """Return a caption in HTML: the title, a text of the page, how the figures were measured, and the command."""
+    parts = (notes.get("title"), text, notes.get("measured"))
+    caption = " ".join(f"{escape(each.rstrip('.'))}." for each in parts if each)
+    if notes.get("command"):
+        caption += f" Repeat it with <code>{escape(notes['command'])}</code>"
+    return caption
 
 
 def figure(svg: str, caption: str) -> nodes.raw:
@@ -137,17 +152,14 @@ class Bars(SphinxDirective):
         relative, path = self.env.relfn2path(self.arguments[0])
         self.env.note_dependency(relative)
         figures = Figures.read(Path(path))
-        notes = [figures.notes["title"], self.options.get("colours", ""), figures.notes["measured"]]
-        caption = " ".join(f"{escape(each.rstrip('.'))}." for each in notes if each)
-        if figures.notes.get("command"):
-            caption += f" Repeat it with <code>{escape(figures.notes['command'])}</code>"
+        caption = captioned(figures.notes, self.options.get("colours", ""))
         return [figure(bars_svg(figures, f"bars-{Path(path).stem}"), caption)]
 
 
 #: States that are drawn strongly: all is well.
 _WELL = frozenset({"there", "settled", "held", "registered", "exists"})
-#: The width that a letter needs, in percent of a narrow window, and the height of an object's states, in pixels.
-_LETTER, _STATES = 1.8, 22
+#: The width that a letter needs, in percent of a narrow window; the heights of an object's states and of a label below, in pixels.
+_LETTER, _STATES, _LABEL = 1.8, 22, 15
 
 
 def timeline_svg(rows: list[list[str]], key: str, title: str) -> str:
@@ -160,12 +172,13 @@ def timeline_svg(rows: list[list[str]], key: str, title: str) -> str:
     for name, start, end, state in rows:
         lanes.setdefault(name, []).append((float(start), float(end), state))
     total = max(end for states in lanes.values() for _, end, _ in states)
-    bottom = len(lanes) * (_HEADING + _STATES)
+    labels = {name: _labels(states, total) for name, states in lanes.items()}
+    bottom = sum(_HEADING + _STATES + _below(placed) for placed in labels.values())
     described = "; ".join(
         f"{name}: " + ", ".join(f"{state} from {start:g} s to {end:g} s" for start, end, state in states)
         for name, states in lanes.items()
     )
-    drawn = "".join([*_lanes(lanes, total), *_seconds(total, bottom)])
+    drawn = "".join([*_seconds(total, bottom), *_lanes(lanes, labels, total)])
     return (
         f'<svg class="timeline" role="img" width="100%" style="height: {bottom + 26}px" aria-labelledby="{key}-title" '
         f'aria-describedby="{key}-desc"><title id="{key}-title">{escape(title)}</title>'
@@ -173,7 +186,66 @@ def timeline_svg(rows: list[list[str]], key: str, title: str) -> str:
     )
 
 
-def _lanes(lanes: dict[str, list[tuple[float, float, str]]], total: float) -> Iterator[str]:
+@attrs.frozen
+class _Label:
+    """The label below a state that is too short for it: a line leads there from the middle of the state."""
+
+    state: str
+    x: float
+    """The line's place, in percent of the width."""
+    row: int = 0
+
+    @property
+    def to_left(self) -> bool:
+        """Whether the text is left of the line: at the right end there is no space."""
+        return self.x + self.width > 100
+
+    @property
+    def width(self) -> float:
+        """The width of the text in a narrow window, in percent."""
+        return _needed(self.state)
+
+    def overlaps(self, other: _Label) -> bool:
+        """Return whether the texts need different rows."""
+        (left, right), (left2, right2) = (
+            (each.x - each.width, each.x) if each.to_left else (each.x, each.x + each.width) for each in (self, other)
+        )
+        return left < right2 and left2 < right
+
+    def elements(self, y: int) -> Iterator[str]:
+        """Draw it below states that end at ``y``."""
+        end = y + _LABEL * (self.row + 1)
+        x, anchor, away = f"{self.x:.2f}%", *(("end", -4) if self.to_left else ("start", 4))
+        yield f'<line class="leader" x1="{x}" x2="{x}" y1="{y}" y2="{end - 1}"/>'
+        yield f'<text x="{x}" dx="{away}" y="{end - 2}" text-anchor="{anchor}">{escape(self.state)}</text>'
+
+
+def _needed(text: str) -> float:
+    """Return the width that a text needs in a narrow window, with its distance from an edge, in percent."""
+    return _LETTER * (len(text) + 1)
+
+
+def _labels(states: list[tuple[float, float, str]], total: float) -> list[_Label]:
+    """Return the labels of the short states. No line crosses a text: of two that overlap, the one farther outside is in a lower row."""
+    short = [
+        _Label(state, 50 * (start + end) / total)
+        for start, end, state in states
+        if 100 * (end - start) / total <= _needed(state)
+    ]
+    placed: list[_Label] = []
+    for label in [*(each for each in reversed(short) if not each.to_left), *(each for each in short if each.to_left)]:
+        row = max((other.row + 1 for other in placed if label.overlaps(other)), default=0)
+        placed.append(attrs.evolve(label, row=row))
+    return placed
+
+
+def _below(labels: list[_Label]) -> int:
+    return max((_LABEL * (label.row + 1) for label in labels), default=0)
+
+
+def _lanes(
+    lanes: dict[str, list[tuple[float, float, str]]], labels: dict[str, list[_Label]], total: float
+) -> Iterator[str]:
     y = 0
     for name, states in lanes.items():
         yield f'<text class="group" x="0" y="{y + 18}">{escape(name)}</text>'
@@ -182,17 +254,20 @@ def _lanes(lanes: dict[str, list[tuple[float, float, str]]], total: float) -> It
             left, width = 100 * start / total, 100 * (end - start) / total
             kind = "ours" if state in _WELL else "whole"
             yield f'<rect class="{kind}" x="{left:.2f}%" y="{y}" width="{width:.2f}%" height="{_STATES - 2}"/>'
-            if width > _LETTER * len(state):
+            if width > _needed(state):
                 yield f'<text class="on-{kind}" x="{left:.2f}%" dx="4" y="{y + 14}">{escape(state)}</text>'
-        y += _STATES
+        for label in labels[name]:
+            yield from label.elements(y + _STATES - 2)
+        y += _STATES + _below(labels[name])
 
 
 def _seconds(total: float, bottom: int) -> Iterator[str]:
     for second in range(0, round(total), 5):
         x = f"{100 * second / total:.2f}%"
         unit = " s" if second else ""
+        anchor = "middle" if 0 < second < 0.95 * total else "end" if second else "start"
         yield f'<line x1="{x}" x2="{x}" y1="{_HEADING}" y2="{bottom + 6}"/>'
-        yield f'<text x="{x}" y="{bottom + 20}">{second}{unit}</text>'
+        yield f'<text x="{x}" y="{bottom + 20}" text-anchor="{anchor}">{second}{unit}</text>'
 
 
 class Timeline(SphinxDirective):
@@ -204,10 +279,9 @@ class Timeline(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         relative, path = self.env.relfn2path(self.arguments[0])
         self.env.note_dependency(relative)
-        with Path(path).open(encoding="utf-8") as file:
-            _, *rows = csv.reader(file)
+        notes, (_, *rows) = read(Path(path))
         caption = " ".join(self.content)
-        return [figure(timeline_svg(rows, f"timeline-{Path(path).stem}", caption), escape(caption))]
+        return [figure(timeline_svg(rows, f"timeline-{Path(path).stem}", caption), captioned(notes, caption))]
 
 
 def setup(app: Sphinx) -> None:
