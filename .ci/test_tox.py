@@ -11,9 +11,11 @@ TREE = Path(__file__).resolve().parent.parent
 TESTS = TREE / "txmirror" / "test"
 #: These need other programs beside a real server.
 WITH_OTHERS = {"integration", "neighbours"}
-#: These stand on our client alone, and take long: one Python has all their tests, the others those of their contracts: that of the mirror
+#: These stand on our client alone, or take long: one Python has all their tests, the others those of their contracts: that of the mirror
 #: is in the package integration.
-BY_CONTRACT = {"mirror", "recipes"}
+BY_CONTRACT = {"client", "mirror", "recipes"}
+#: These use little of Python's library and of other projects, and all other tests run on them.
+BELOW = {"discovery", "embedded", "history", "testing", "wire"}
 #: These compare files of the tree with each other, so that the result is the same with every Python; or they take long.
 ONCE = {
     "test_architecture",
@@ -36,28 +38,17 @@ def read_named(section: str) -> list[str]:
 
 class OtherPythonsTests(SynchronousTestCase):
     def test_every_package(self) -> None:
-        """The list has the tests of each package or of its contract, and all single test modules; of integration it has some."""
-        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS - BY_CONTRACT - ONCE
+        """The two lists have the tests of each package or of its contract, and all single test modules; of integration they have some."""
+        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS - BY_CONTRACT - BELOW - ONCE
         contracts = {f"{name}.test_contract_embedded" for name in BY_CONTRACT}
         contracts = {name for name in contracts if (TESTS / f"{name.replace('.', '/')}.py").exists()}
         single = {path.stem for path in TESTS.glob("test_*.py")} - ONCE
-        named = {name for name in read_named("other-pythons") if ".integration." not in name}
+        lists = [set(read_named(name)) for name in ("other-pythons", "lowest-versions")]
+        named = {name for name in lists[0] | lists[1] if ".integration." not in name}
         self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single | contracts})
-
-    def test_lowest_versions(self) -> None:
-        """The list for the lowest versions has the packages that use much of other projects, and contracts of the others."""
-        named = {name.removeprefix("txmirror.test.") for name in read_named("lowest-versions")}
-        packages = {"aio", "checks", "cli", "configuration", "dns", "endpoints", "output_files", "service", "web"}
-        self.assertEqual(named & {path.parent.name for path in TESTS.glob("*/__init__.py")}, packages)
-        contracts = {
-            "client.test_contract_embedded",
-            "recipes.test_contract_embedded",
-            "integration.test_mirror_contract",
-        }
-        self.assertEqual(contracts - named, set())
-        for name in named - packages:
-            path = TESTS / name.partition(".test_twistd")[0].replace(".", "/")
-            self.assertTrue(path.with_suffix(".py").exists() or path.is_dir(), name)
+        for each in lists:
+            self.assertEqual({f"txmirror.test.{name}" for name in contracts} - each, set())
+            self.assertIn("txmirror.test.integration.test_mirror_contract", each)
 
     def test_once(self) -> None:
         """The omitted test modules and packages exist."""
