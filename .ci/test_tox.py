@@ -13,7 +13,7 @@ TESTS = TREE / "txmirror" / "test"
 WITH_OTHERS = {"integration", "neighbours"}
 #: These stand on our client alone, or take long: one Python has all their tests, the others those of their contracts: that of the mirror
 #: is in the package integration.
-BY_CONTRACT = {"client", "mirror", "recipes"}
+BY_CONTRACT = {"client", "compat", "mirror", "recipes"}
 #: These use little of Python's library and of other projects, and all other tests run on them.
 BELOW = {"discovery", "embedded", "history", "testing", "wire"}
 #: These compare files of the tree with each other, so that the result is the same with every Python; or they take long.
@@ -44,8 +44,9 @@ class OtherPythonsTests(SynchronousTestCase):
         contracts = {name for name in contracts if (TESTS / f"{name.replace('.', '/')}.py").exists()}
         single = {path.stem for path in TESTS.glob("test_*.py")} - ONCE
         lists = [set(read_named(name)) for name in ("other-pythons", "lowest-versions")]
-        named = {name for name in lists[0] | lists[1] if ".integration." not in name}
-        self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single | contracts})
+        whole = {name for name in lists[0] | lists[1] if name.count(".") == 2}
+        self.assertEqual(whole, {f"txmirror.test.{name}" for name in packages | single})
+        self.assertIn("txmirror.test.compat.test_contract", lists[0])
         for each in lists:
             self.assertEqual({f"txmirror.test.{name}" for name in contracts} - each, set())
             self.assertIn("txmirror.test.integration.test_mirror_contract", each)

@@ -18,7 +18,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 #: The number of examples in the profiles "few" and "quick".
 _FEW, _QUICK = 5, 20
 #: How many times as far the moments of a test lie from each other in these profiles.
-_STRIDES = {_FEW: 4, _QUICK: 2}
+_STRIDES = {_FEW: 4, _QUICK: 3}
 
 # No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, database=None)
