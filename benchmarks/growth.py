@@ -6,17 +6,13 @@ Each run is a fresh process that mirrors, and is cut off as in W7h; see ``mirror
 from __future__ import annotations
 
 import argparse
-import csv
-import os
-import platform
 import statistics
-import time
 from pathlib import Path
 
-from cutting import HERE, run_mirrors
+from charts import DOCS, Conditions, plural, rounded, write
+from cutting import run_mirrors
 from run import JVM_OPTIONS, OURS
 
-import twisted
 from txmirror.test.zookeeper import ZooKeeperProcess
 
 #: How many leaves, and how many mirrors of them.
@@ -30,7 +26,6 @@ COLUMNS = {
     "CPU of the recovery (s)": "cpu",
     "peak of memory (MiB)": "peak",
 }
-DOCS = HERE.parent / "docs" / "speed"
 
 
 def main() -> None:
@@ -43,34 +38,33 @@ def main() -> None:
     results: dict[tuple[int, int], list[dict[str, float]]] = {size: [] for size in SIZES}
     try:
         server.start()
+        conditions = Conditions(server=server)
         run_mirrors(OURS, "W6", server.port, 100_000)
         for _ in range(options.rounds):
             for (count, mirrors), figures in results.items():
                 figures.append(run_mirrors(OURS, "W7h", server.port, count, mirrors))
+            conditions.look()
+        measured = conditions.described(plural(options.rounds))
     finally:
         server.cleanup()
     medians = {
         size: {key: statistics.median(each[key] for each in figures) for key in COLUMNS.values()}
         for size, figures in results.items()
     }
-    options.to.mkdir(exist_ok=True)
-    with (options.to / "growth.csv").open("w", newline="") as file:
-        file.write(
-            "# title: The cost of mirrors, and of their recovery from a broken connection, by the number of nodes\n"
-            f"# measured: Medians of {options.rounds} rounds on {os.cpu_count()} cores. Python {platform.python_version()}, "
-            f"Twisted {twisted.__version__}, {time.strftime('%Y-%m-%d')}\n"
-            "# command: benchmarks/growth.py\n"
-        )
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["nodes", "mirrors", *COLUMNS])
-        for (count, mirrors), median in medians.items():
-            row = [f"{count:,}", str(mirrors), *(_rounded(median[key]) for key in COLUMNS.values())]
-            table.writerow(row)
-            print(*row, sep="\t", flush=True)
-
-
-def _rounded(figure: float) -> str:
-    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
+    rows = [
+        (f"{count:,}", str(mirrors), *(median[key] for key in COLUMNS.values()))
+        for (count, mirrors), median in medians.items()
+    ]
+    for row in rows:
+        print(*(each if isinstance(each, str) else rounded(each) for each in row), sep="\t", flush=True)
+    write(
+        options.to / "growth.csv",
+        ("nodes", "mirrors", *COLUMNS),
+        rows,
+        title="The cost of mirrors, and of their recovery from a broken connection, by the number of nodes",
+        measured=measured,
+        command="benchmarks/growth.py",
+    )
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ import threading
 import time
 from pathlib import Path
 
+from charts import Conditions, write
 from mirrored import CHANGED, Nodes
 from proxy import Proxy
 
 from txmirror.test.ensemble import ZooKeeperEnsemble
 
 HERE = Path(__file__).parent
-WAYS = ("own", "side")
+WAYS = ("side", "own")
 #: How long the new connection is held, in seconds, and how long a recovery may take.
 HELD, LIMIT = 0.3, 120.0
 #: Waits.
@@ -118,9 +119,12 @@ def main() -> None:
     parser.add_argument("sizes", type=int, nargs="*", default=[10_000, 100_000], help="how many leaves (10000 100000)")
     parser.add_argument("--rounds", type=int, default=3, help="how many recoveries each (3)")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="which ways (both)")
+    parser.add_argument("--to", type=Path, help="the folder for the table that the documentation draws (docs/speed)")
     options = parser.parse_args()
     ensemble = Ensemble()
+    rows: list[tuple[str, str, float]] = []
     try:
+        conditions = Conditions(server=ensemble.leader)
         for count in sorted(options.sizes):
             nodes = Nodes(ensemble.leader.address, count)
             for changes in (0, CHANGED):
@@ -128,9 +132,22 @@ def main() -> None:
                     figures = measure(ensemble, way, count, nodes if changes else None, options.rounds)
                     print(f"{count:,} leaves, {changes} changed, {way}:", flush=True)
                     print("    " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
+                    if changes:
+                        rows.append((f"{count:,} nodes", f"{way} session", figures["servers CPU (s)"]))
+            conditions.look()
             nodes.remove()
     finally:
         ensemble.servers.cleanup()
+    if options.to:
+        write(
+            options.to / "ensemble.csv",
+            ("nodes", "way", "servers CPU (s)"),
+            rows,
+            title="The cost of a recovery at the ensemble: CPU time of all three servers",
+            measured=conditions.described(f"Medians of {options.rounds} recoveries of one process"),
+            command=f"benchmarks/recovery.py {' '.join(map(str, sorted(options.sizes)))}",
+            ratios=True,
+        )
 
 
 if __name__ == "__main__":

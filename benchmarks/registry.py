@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from charts import TIMES, Conditions, plural, write
 from cutting import HERE
 from embedded_workloads import cpu_of
 from raw import Server, encoded
@@ -41,6 +42,11 @@ REGISTERED, SERVICES, NODES = 1_000, 1_000, 100
 #: Below which services are found.
 ROOT = "/txmirror-found"
 IDLE = 60.0
+#: The groups of the table that the documentation draws.
+CHART = {
+    "registered": "Registered, until the last node exists",
+    "restored": "Restored, after the session expired",
+}
 #: How long anything may take, in seconds.
 PATIENCE = 300.0
 
@@ -212,18 +218,21 @@ def main() -> None:
         "--idle", type=float, default=IDLE, help="how many seconds nothing happens (60); 0 leaves it out"
     )
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--to", type=Path, help="the folder for the table that the documentation draws (docs/speed)")
     options = parser.parse_args()
     server = ZooKeeperProcess(JVM_OPTIONS)
     results: dict[str, list[dict[str, dict[str, float]]]] = {peer: [] for peer in PEERS}
     found: list[dict[str, float]] = []
     try:
         server.start()
+        conditions = Conditions(["kazoo"], server)
         # What Java compiles as it runs is slow at first.
         register(server, OURS)
         for number in range(options.rounds):
             for place in range(len(PEERS)):
                 peer = PEERS[(number + place) % len(PEERS)]
                 results[peer].append(register(server, peer))
+        measured = conditions.described(plural(options.rounds))
         make_services(server)
         found = [find(server, number, 0 if number else options.idle) for number in range(options.rounds)]
         remove_services(server)
@@ -248,6 +257,20 @@ def main() -> None:
         print(f"  {key:20} {statistics.median(each):10.3f}")
     if options.json:
         options.json.write_text(json.dumps({"registered": results, "found": found}, indent=1))
+    if options.to:
+        write(
+            options.to / "registries.csv",
+            ("workload", "program", *TIMES),
+            [
+                (group, peer, medians[peer][what]["wall"], medians[peer][what]["cpu"])
+                for what, group in CHART.items()
+                for peer in PEERS
+            ],
+            title=f"{REGISTERED:,} registrations in one process: wall time, and in parentheses CPU time of the client",
+            measured=measured,
+            command=f"benchmarks/registry.py --rounds {options.rounds}",
+            ratios=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Runs the workloads of txmirror and its peers side by side, on one server that it starts itself.
 
 Each run of a workload is a fresh process; from round to round the order of the peers is rotated. It prints medians of
-wall time and of the client's CPU seconds, and each peer's ratio to ours, and writes all of it as JSON where asked.
+wall time and of the client's CPU seconds, and each peer's ratio to ours, and writes all of it as JSON, and the tables that the
+documentation draws, where asked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from charts import NAMES, TIMES, Conditions, plural, write
 from cutting import HERE, run_mirrors
 
 from txmirror.test.zookeeper import ZooKeeperProcess
@@ -34,6 +36,38 @@ WORKLOADS = {
     "Q2": "10,000 puts of 100 bytes on a queue, 200 outstanding",
 }
 MIRRORED = 10_000
+#: The tables of the documentation: the title, what each workload is called there, and the figures.
+CHARTS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "requests": (
+        "Requests to one server: wall time, and in parentheses CPU time of the client",
+        {
+            "W1": "3,000 reads, one after the other",
+            "W2": "20,000 reads, 1,000 at a time",
+            "W3": "10,000 creates, 1,000 at a time",
+            "W4": "10,000 writes, 1,000 at a time",
+        },
+        dict(zip(("wall", "cpu"), TIMES, strict=True)),
+    ),
+    "watched": (
+        "5,000 watched nodes change, until the last callback has its new value: wall time, and in parentheses CPU time",
+        {"W5": "5,000 changes"},
+        dict(zip(("wall", "cpu"), TIMES, strict=True)),
+    ),
+    "mirrors": (
+        "A mirror of 10,000 nodes: wall time, and in parentheses CPU time of the client",
+        {
+            "W6": "Read and watch all nodes",
+            "W7h": "Recover from a broken connection, 100 changes",
+            "W7r": "The same, after 2 s of refused connections",
+        },
+        dict(zip(("wall", "cpu"), TIMES, strict=True)),
+    ),
+    "memory": (
+        "A mirror of 10,000 nodes: the peak of memory above the process after its imports",
+        {"W6": "Read and watch all nodes", "W7h": "Recover from a broken connection, 100 changes"},
+        {"peak": "memory (MiB)"},
+    ),
+}
 #: There is no limit of watching: what it would leave out is the workload. When a peer tries again is its own matter.
 #: txzookeeper has no mirror; ours over it is no peer. Only kazoo has a queue too.
 NOT_DONE = (
@@ -76,13 +110,20 @@ def rounds(workload: str, count: int, servers: str) -> dict[str, list[dict[str, 
     return results
 
 
-def show(workload: str, results: dict[str, list[dict[str, float]]]) -> None:
-    """Print the medians, and the ratio of each peer's time to ours."""
-    print(f"{workload}: {WORKLOADS[workload]}")
-    medians = {
+Medians = dict[str, dict[str, float]]
+
+
+def medians_of(results: dict[str, list[dict[str, float]]]) -> Medians:
+    """Return the medians of each peer's figures."""
+    return {
         peer: {key: statistics.median(each[key] for each in figures) for key in figures[0]}
         for peer, figures in results.items()
     }
+
+
+def show(workload: str, medians: Medians) -> None:
+    """Print the medians, and the ratio of each peer's time to ours."""
+    print(f"{workload}: {WORKLOADS[workload]}")
     for peer, median in medians.items():
         if workload == "W8":
             print(f"  {peer:11}", ", ".join(f"{what}: {time:.0f}" for what, time in median.items()))
@@ -94,12 +135,34 @@ def show(workload: str, results: dict[str, list[dict[str, float]]]) -> None:
         )
 
 
+def write_charts(folder: Path, medians: dict[str, Medians], measured: str, rounds: int) -> None:
+    """Write each table whose workloads were all measured."""
+    for name, (title, groups, columns) in CHARTS.items():
+        if not groups.keys() <= medians.keys():
+            continue
+        rows = [
+            (group, NAMES.get(peer, peer), *(median[key] for key in columns))
+            for workload, group in groups.items()
+            for peer, median in medians[workload].items()
+        ]
+        write(
+            folder / f"{name}.csv",
+            ("workload", "program", *columns.values()),
+            rows,
+            title=title,
+            measured=measured,
+            command=f"benchmarks/run.py {' '.join(groups)} --rounds {rounds}",
+            ratios=True,
+        )
+
+
 def main() -> None:
     """Read the command line, run, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), help="which to run (all)")
     parser.add_argument("--rounds", type=int, default=3, help="how often (3)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--to", type=Path, help="the folder for the tables that the documentation draws (docs/speed)")
     options = parser.parse_args()
     for workload in options.workloads:
         if workload not in WORKLOADS:
@@ -107,17 +170,23 @@ def main() -> None:
 
     server = ZooKeeperProcess(JVM_OPTIONS)
     figures: dict[str, dict[str, list[dict[str, float]]]] = {}
+    medians: dict[str, Medians] = {}
     try:
         server.start()
+        conditions = Conditions([peer for peer in PEERS if peer not in (OURS, "limit")], server)
         for _ in range(10):
             run(OURS, "W2", server.address)
         for workload in options.workloads:
             figures[workload] = rounds(workload, options.rounds, server.address)
-            show(workload, figures[workload])
+            medians[workload] = medians_of(figures[workload])
+            show(workload, medians[workload])
+            conditions.look()
     finally:
         server.cleanup()
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
+    if options.to:
+        write_charts(options.to, medians, conditions.described(plural(options.rounds)), options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Opens many event streams of a daemon, on a real ZooKeeper that it starts: ``streams.py --streams 1000 --services 100 --instances 100``.
 
+With ``--to`` it does so three times, with other numbers of instances and services, and writes the table that the documentation draws.
+
 Another process changes znodes, and asks 200 questions of DNS a second. It prints the CPU time of the process that serves both, as a
 part of one core; its memory; the time from a change of a znode until the last of all streams has it, as the process that reads them
 sees it; by how much a timer of 10 ms was late, and the CPU time from one of its calls to the next; and the memory that streams cost
@@ -16,9 +18,12 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
+from charts import Conditions, write
 from embedded_workloads import cpu_of, memory_of
 from run import JVM_OPTIONS
 from twisted.internet.defer import Deferred, gatherResults
@@ -43,6 +48,13 @@ ROOT = "/txmirror-streams"
 #: What is written before the number of a change in the data of a znode.
 MARK = b"change-"
 QUESTIONS = 200
+#: The groups of the documentation's table, and the name of each run there with its options.
+CHANGED, ANSWERED = "A change until the last stream has it", "An answer of DNS"
+RUNS = {
+    "1,000 instances": ("--instances", "10"),
+    "10,000 instances": ("--instances", "100"),
+    "one service": ("--services", "1", "--instances", "10000", "--stalled", "10"),
+}
 
 
 def serve(address: str, dns_port: str) -> None:
@@ -294,8 +306,12 @@ class Child:
             each.process.wait()
 
 
-async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperProcess) -> None:
-    """Print the figures."""
+#: P50 and P99 in seconds.
+Quantiles = tuple[float, float]
+
+
+async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperProcess) -> dict[str, Quantiles]:
+    """Print the figures, and return those for the table."""
     client = ZooKeeperClient(server.address, reactor=reactor)
     nodes = await make(client, options)
     (dns_port,) = free_ports(1)
@@ -326,8 +342,10 @@ async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperPr
         await deferLater(reactor, 3.0)
         done = reader.ask("done")
         times = [done[str(number)] - moment for number, moment in load.sent.items() if str(number) in done]
-        _print("from a change until the last stream has it", times, len(load.sent))
-        _print("answers of DNS", questions.times, questions.count)
+        figures = {
+            CHANGED: _print("from a change until the last stream has it", times, len(load.sent)),
+            ANSWERED: _print("answers of DNS", questions.times, questions.count),
+        }
         memory = daemon.memory
         reader.ask(f"stall {options.stalled}")
         await load.run(15.0)
@@ -336,13 +354,39 @@ async def measure(reactor: Any, options: argparse.Namespace, server: ZooKeeperPr
         print(f"{options.stalled} clients that do not read: {more:.0f} MiB more, {each:.0f} KiB each")
         await client.close()
         await udp.stopListening()
+        return figures
     finally:
         Child.end_all()
 
 
-def _print(label: str, times: list[float], count: int) -> None:
+def _print(label: str, times: list[float], count: int) -> Quantiles:
     quantiles = statistics.quantiles(sorted(times), n=100)
     print(f"{label}: P50 {quantiles[49] * 1e3:.0f} ms, P99 {quantiles[98] * 1e3:.0f} ms, {len(times):,} of {count:,}")
+    return quantiles[49], quantiles[98]
+
+
+def write_chart(folder: Path) -> None:
+    """Run this script once for each bar, and write the table."""
+    conditions = Conditions()
+    found: dict[str, dict[str, Quantiles]] = {}
+    with tempfile.TemporaryDirectory() as results:
+        for name, options in RUNS.items():
+            result = Path(results, "figures.json")
+            subprocess.run([sys.executable, __file__, *options, "--json", str(result)], check=True)
+            found[name] = json.loads(result.read_text())
+            conditions.look()
+    write(
+        folder / "latency.csv",
+        ("what", "instances", "P99 (s)", "P50 (s)"),
+        [
+            (what, name, f"{figures[what][1]:.2g}", f"{figures[what][0]:.2g}")
+            for what in (CHANGED, ANSWERED)
+            for name, figures in found.items()
+        ],
+        title="Latency with 1,000 event streams, 100 changes and 200 questions of DNS a second: P99, and in parentheses P50",
+        measured=conditions.described("One run each"),
+        command="benchmarks/streams.py --to docs/speed",
+    )
 
 
 def main() -> None:
@@ -360,7 +404,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--stalled", type=int, default=200)
     parser.add_argument("--limit", type=int, default=240, help="the longest time of all, in seconds")
+    parser.add_argument("--json", type=Path, help="where to write P50 and P99, in seconds")
+    parser.add_argument("--to", type=Path, help="the folder for the table that the documentation draws (docs/speed)")
     options = parser.parse_args()
+    if options.to:
+        write_chart(options.to)
+        return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     server = ZooKeeperProcess(JVM_OPTIONS)
@@ -374,9 +423,15 @@ def main() -> None:
 
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(options.limit)
+
+    async def run(reactor: Any) -> None:
+        figures = await measure(reactor, options, server)
+        if options.json:
+            options.json.write_text(json.dumps(figures))
+
     try:
         server.start()
-        react(lambda reactor: Deferred.fromCoroutine(measure(reactor, options, server)))
+        react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
     finally:
         server.cleanup()
 
