@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from click.shell_completion import ShellComplete
@@ -16,6 +19,14 @@ from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.test.cli.case import Command, CommandTestCase, Input
 from txmirror.test.cli.test_command import CommandLineTestCase
+from txmirror.test.pages.found import tested_blocks
+
+#: Commands that print the function that completes words of the command, in each shell.
+_COMPLETIONS = {
+    "bash": "complete -p txmirror",
+    "zsh": "print $_comps[txmirror]",
+    "fish": "complete --command txmirror",
+}
 
 
 class PathTests(CommandTestCase):
@@ -109,6 +120,24 @@ class ScriptTests(CommandLineTestCase):
             text = self.script(shell)
             self.assertIn(expected, text)
             self.assertIn(f"_TXMIRROR_COMPLETE={shell}_complete", text)
+
+    def test_page(self) -> None:
+        """Each line of the documentation makes its shell complete the command's words. Shells that are not installed are left out."""
+        (block,) = tested_blocks("docs/operations/command.rst", __name__)
+        found = {re.search("completion ([a-z]+)", line)[1]: line for line in block.lines}  # type: ignore[index]
+        self.assertEqual(list(found), ["bash", "zsh", "fish"])
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "txmirror").write_text(f'#!/bin/sh\nexec {sys.executable} -m txmirror "$@"\n')
+        (folder / "txmirror").chmod(0o755)
+        environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder), "PYTHONPATH": ":".join(sys.path)}
+        for shell, line in found.items():
+            if shutil.which(shell):
+                before = "autoload -U compinit; compinit -u; " if shell == "zsh" else ""
+                command = [shell, "-c", f"{before}{line}\n{_COMPLETIONS[shell]}"]
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+                self.assertIn("_txmirror_completion", done.stdout, shell)
 
     def test_unknown(self) -> None:
         self.assertEqual(self.main("completion", "tcsh"), 64)

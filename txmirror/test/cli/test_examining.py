@@ -9,12 +9,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.cli.servers.reports import ServerReport
+from txmirror.cli.servers.reports import WORDS, ServerReport
+from txmirror.cli.servers.words import Asker
 from txmirror.cli.surveying import Survey
 from txmirror.client import Server
 from txmirror.printable import session_name
 from txmirror.recipes import Lock, Semaphore
 from txmirror.test.cli.case import Command, CommandTestCase
+from txmirror.test.pages.found import tested_blocks
 from txmirror.types import READ_ACL, EnsembleConfig
 
 
@@ -186,6 +188,27 @@ class DoctorTests(ServerTestCase):
         command.interrupt()
         self.world.pass_time(3.0)
         self.assertEqual(command.status, 130)
+
+
+class WordsTests(CommandTestCase):
+    def test_page(self) -> None:
+        """The line for ``zoo.cfg`` in the documentation allows all words that the commands send, and no others."""
+        (block,) = tested_blocks("docs/operations/command.rst", __name__)
+        (line,) = block.lines
+        sent = set[str]()
+        ask = Asker.ask
+
+        def note(asker: Asker, server: Server, word: str) -> Deferred[str]:
+            sent.add(word)
+            return ask(asker, server, word)
+
+        self.patch(Asker, "ask", note)
+        self.make("/lock")
+        self.make("/lock/" + "a" * 32 + "__lock__0000000001", ephemeral=True)
+        for arguments in (("ensemble",), ("doctor",), ("locks", "/lock", "--clients")):
+            self.assertEqual(self.start(*arguments).status, 0)
+        self.assertEqual(line, f"4lw.commands.whitelist={','.join([*WORDS, 'cons'])}")
+        self.assertEqual(sent, {*WORDS, "cons"})
 
 
 class LocksTests(CommandTestCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.static import Data
@@ -23,6 +25,8 @@ from txmirror.configuration import load
 from txmirror.embedded import EmbeddedServer
 from txmirror.machine import Machine
 from txmirror.service import ControlService, Daemon
+from txmirror.test.pages.found import tested_blocks
+from txmirror.test.pages.terminals import normal, split
 from txmirror.test.zookeeper import free_ports
 
 _CONFIGURATION = """
@@ -38,6 +42,35 @@ name = "db"
 [[service.check]]
 type = "ttl"
 ttl = "1h"
+"""
+
+#: As on the page.
+_PAGE = """
+[zookeeper]
+servers = "{servers}"
+[host]
+advertise = "10.0.0.7"
+[[service]]
+name = "web"
+path = "/services/web"
+port = 8080
+[[service.check]]
+name = "c0"
+type = "ttl"
+ttl = "1h"
+[[service.check]]
+name = "c1"
+type = "ttl"
+ttl = "1h"
+[[service]]
+name = "db"
+path = "/services/db"
+port = 5432
+[[service.check]]
+type = "command"
+argv = ["sh", "-c", "exit 2"]
+fast_interval = "100ms"
+fall = 2
 """
 
 
@@ -89,6 +122,25 @@ class CommandsTests(TestCase):
         self.assertEqual(db.split()[:3], ["db", "undecided", "0/1"])
         self.assertEqual((await self.run_command("status", "web"))[0], 0)
         self.assertEqual((await self.run_command("status", "db"))[0], 1)
+
+    async def test_page(self) -> None:
+        """The output in the documentation is that of such a daemon, apart from its version, its process, its session and the times."""
+        (block,) = tested_blocks("docs/operations/command.rst", __name__)
+        ((command, shown),) = split(block.lines)
+        self.assertEqual(command, "txmirror status")
+        self.file.write_text(_PAGE.format(servers=self.server.address))
+        self.assertEqual((await self.run_command("reload"))[0], 0)
+        for check in ("c0", "c1"):
+            self.daemon.supervisor.push("web", check, Status.OK, "")
+        found: list[str] = []
+        for _ in range(200):
+            found = (await self.run_command("status"))[1].splitlines()
+            if "down" in found[-1] and "registered" in found[-2]:
+                break
+            await deferLater(self.reactor, 0.05)
+        found[0] = found[0].replace(self.server.address, "zk1:2181,zk2:2181")
+        version = re.compile(r"^txmirror \S+,")
+        self.assertEqual(*([normal(version.sub("txmirror", line)) for line in lines] for lines in (found, shown)))
 
     async def test_readers(self) -> None:
         """The servers for readers are listed, with their addresses and replies; one that does not listen, with the reason."""

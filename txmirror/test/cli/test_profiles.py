@@ -12,6 +12,7 @@ from txmirror.cli.profiles import ProfileError, profile_names, profiles_file, re
 from txmirror.cli.settings import Settings
 from txmirror.printable import quote
 from txmirror.test.cli.test_command import CommandLineTestCase
+from txmirror.test.pages.found import tested_blocks
 from txmirror.types import OPEN_ACL
 
 _FILE = """\
@@ -75,6 +76,17 @@ class UsingTests(ProfileTestCase):
         self.assertEqual(self.settings("ls", "--profile", "prod"), self.prod)
         self.assertEqual(self.settings("--profile", "test", "ls", "--profile", "prod"), self.prod)
         self.assertEqual(self.settings("--profile", "test", "ls"), Settings())
+
+    def test_page(self) -> None:
+        """The file of the documentation has the settings that it shows."""
+        (block,) = tested_blocks("docs/operations/command.rst", __name__)
+        self.write(block.options["caption"], block.text)
+        self.write("prod.password", "hush\n").chmod(0o600)
+        servers, access = "zk1:2181,zk2:2181,zk3:2181/shop", Access("app", "hush")
+        self.assertEqual(
+            self.settings("--profile", "prod", "ls"), Settings(servers=servers, access=access, timeout=10.0)
+        )
+        self.assertEqual(self.settings("--profile", "local", "ls"), Settings(servers="127.0.0.1:2181"))
 
     def test_options(self) -> None:
         """Options override the profile, each for itself."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 
 from txmirror.test.cli.case import Command, CommandTestCase
+from txmirror.test.pages.found import tested_blocks
 from txmirror.types import digest_acl
 
 
@@ -170,6 +172,27 @@ class ExecTests(CommandTestCase):
         command.interrupt()
         self.assertEqual((command.status, command.out), (0, ""))
         self.assertEqual(self.world.server.sessions, {self.other.session_id})
+
+    def test_page(self) -> None:
+        """The command of the documentation runs its program at the beginning and after a change, two seconds later each time."""
+        (block,) = tested_blocks("docs/operations/command.rst", __name__)
+        (line,) = block.lines
+        dollar, name, *arguments = shlex.split(line)
+        self.assertEqual((dollar, name), ("$", "txmirror"))
+        self.make("/services")
+        self.make("/services/web")
+        command = self.start(*arguments)
+        self.world.pass_time(2.1)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.end_run()
+        self.make("/services/web/a:1")
+        self.world.pass_time(1.9)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.world.pass_time(0.2)
+        runs = [each.arguments for each in self.reactor.processes]
+        self.assertEqual(runs, [[b"systemctl", b"reload", b"haproxy"]] * 2)
+        self.end_run()
+        self.end(command)
 
     def test_change(self) -> None:
         """At each change the program runs, with the change in its environment and the data in its standard input."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from txmirror.test.discovery.case import PATH, ProviderTestCase
+from txmirror.test.pages.found import tested_blocks
 
 
 class ReasonsTests(ProviderTestCase):
@@ -56,6 +57,22 @@ class ReasonsTests(ProviderTestCase):
         self.world.disconnect(self.registry)
         self.world.pass_time(12)
         self.assertIn("ZooKeeper has been away for 12.0 s; 1 with the weight 0", self.reason(provider.instance(wait=0)))
+
+    def test_page(self) -> None:
+        """The message in the documentation is that of such a provider."""
+        (block,) = tested_blocks("docs/guides/discovery.rst", __name__)
+        for name, version in (("a", 2), ("b", 2), ("c", 1)):
+            self.make(name, b'{"version": %d}' % version)
+        provider = self.provider(where={"version": 2})
+        for each in provider.instances():
+            provider.failed(each)
+            provider.failed(each)
+        self.world.pass_time(0.7)
+        self.world.disconnect(self.registry)
+        self.world.pass_time(7.3)
+        waiting = provider.instance(wait=5)
+        self.world.pass_time(5)
+        self.assertEqual(self.reason(waiting), " ".join(block.lines))
 
     def test_one_line(self) -> None:
         """A filter with a strange name does not break the line."""

@@ -9,9 +9,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.access import read_access_file
 from txmirror.endpoints import client_string, server_string
 from txmirror.endpoints.keys import SESSION_KEYS, StringKeys
+from txmirror.test.certificates import Authority
 from txmirror.test.endpoints.reactor import EventReactor
+from txmirror.test.pages.found import tested_blocks
 from txmirror.test.test_examples import find_examples
 
 KNOWN = ("pick", "data.", *SESSION_KEYS)
@@ -71,6 +74,22 @@ class KeysTests(SynchronousTestCase):
         for seconds in ("soon", "-1", "nan", "0"):
             self.refused(f"'session_timeout={seconds}'", session_timeout=seconds)
         self.refused("'credentials='", credentials="")
+
+    def test_credentials(self) -> None:
+        """The file of the documentation has a user, its password and an authority."""
+        (block,) = tested_blocks("docs/guides/endpoints.rst", __name__)
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        authority = Authority(folder, "ca").file
+        text = block.text.replace("/etc/txmirror/ca.pem", str(authority))
+        self.assertNotEqual(text, block.text)
+        file = folder / "credentials"
+        file.write_text(text)
+        file.chmod(0o600)
+        access = read_access_file(str(file))
+        assert access.tls is not None
+        self.assertEqual((access.username, access.password), ("web", "secret"))
+        self.assertIn(str(authority), repr(access.tls))
 
     def test_documentation(self) -> None:
         """The page has a table with the keys of servers, and one with those of clients, in the order of the messages."""

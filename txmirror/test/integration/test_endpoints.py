@@ -4,7 +4,11 @@ restarted, under clients that go on sending requests.
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -26,6 +30,8 @@ from twisted.trial.unittest import TestCase
 from txmirror.endpoints import RegistryAgent, close_sessions
 from txmirror.registry import ServiceRegistry
 from txmirror.test.integration.test_twistd import TWISTD, Twistd
+from txmirror.test.pages.found import tested_blocks
+from txmirror.test.pages.terminals import split
 from txmirror.test.zookeeper import ZooKeeperProcess
 
 #: The longest time that anything may take, in seconds.
@@ -65,6 +71,12 @@ class Answer(Resource):
 
 resource = Answer()
 """
+
+
+def _comparable(line: str) -> str:
+    """Return a line of a log or of a list without its head, and without addresses and ports."""
+    line = re.sub(r"^\S+ \[\S+\] ", "", line)
+    return re.sub(r"(\d+(?:\.\d+){3}:)?\b\d{5}\b", "<address>", line)
 
 
 class Asker(Protocol):
@@ -204,9 +216,12 @@ class EndpointsTests(TestCase):
 
     def web(self) -> Twistd:
         """Start a web server, on any port."""
-        listen = quoteStringArgument("tcp:0:interface=127.0.0.1")
-        endpoint = f"mirror:/services/web:listen={listen}:advertise=127.0.0.1:drain=3:{self.session}"
-        web = Twistd("--listen", endpoint, "--path", str(self.folder), command=(*TWISTD, "-n", "--pidfile=", "web"))
+        start, _stop = tested_blocks("docs/guides/endpoints.rst", __name__)
+        (_, (line, _), _) = split(start.lines)
+        twistd, *options, path, listen, endpoint = shlex.split(line, comments=True)
+        self.assertEqual((twistd, path, listen), ("twistd", "/srv/www", "--listen"))
+        endpoint += rf"\:interface=127.0.0.1:advertise=127.0.0.1:drain=3:{self.session}"
+        web = Twistd(*options, str(self.folder), listen, endpoint, command=TWISTD)
         self.addCleanup(web.cleanup)
         return web
 
@@ -248,8 +263,10 @@ class EndpointsTests(TestCase):
         self.load.add("ClientService", clients.ask)
         try:
             await self.until_answered_by(*servers)
+            await deferToThread(self.check_start, servers)
             servers.append(await self.kill(*servers))
             await self.stop(clients, *servers[2:])
+            self.check_stop(servers[2])
         finally:
             await self.load.end()
             await clients.close()
@@ -258,6 +275,31 @@ class EndpointsTests(TestCase):
         # There were requests in flight at the stop.
         self.assertGreaterEqual(self.load.answered["slow POST"].count(stopped), 2)
         self.assertGreater(min(len(answers) for answers in self.load.answered.values()), 7)
+
+    def check_start(self, servers: Sequence[Twistd]) -> None:
+        """Check that the servers log what the documentation shows, and that the command lists them as it does."""
+        start, _stop = tested_blocks("docs/guides/endpoints.rst", __name__)
+        _, (_, shown), (command, listed) = split(start.lines)
+        for server in servers:
+            found = [_comparable(line) for line in server.log.splitlines()]
+            self.assertEqual([line for line in map(_comparable, shown) if line not in found], [], server.log)
+        name, *arguments = command.split()
+        self.assertEqual(name, "txmirror")
+        done = subprocess.run(
+            [sys.executable, "-m", "txmirror", *arguments, "-s", self.server.address],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_PATIENCE,
+        )
+        self.assertEqual([_comparable(line) for line in done.stdout.splitlines()], list(map(_comparable, listed)))
+
+    def check_stop(self, server: Twistd) -> None:
+        """Check that a server that was stopped has logged what the documentation shows, in this order."""
+        _start, stop = tested_blocks("docs/guides/endpoints.rst", __name__)
+        shown = list(map(_comparable, stop.lines))
+        found = [_comparable(line) for line in server.log.splitlines()]
+        self.assertEqual([line for line in found if line in shown], shown, server.log)
 
     async def kill(self, first: Twistd, second: Twistd, third: Twistd) -> Twistd:
         """Kill two servers and ZooKeeper, restart that, and start one server again, which is returned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.cli.installed import make_unit
 from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
+from txmirror.test.pages.found import tested_blocks, text_of
 from txmirror.test.service.systemd_socket import SystemdSocket
 
 _FILE = """
@@ -142,12 +144,19 @@ class UnitTests(SynchronousTestCase):
     if shutil.which("systemd-analyze") is None:
         skip = "there is no systemd-analyze (Debian's package systemd)"
 
-    def analyze(self, *arguments: str) -> str:
-        """Run systemd-analyze for the unit, and return its output."""
+    def analyze(self, *arguments: str, drop_in: str = "") -> str:
+        """Run systemd-analyze for the unit, and return its output.
+
+        :param drop_in: the text of a drop-in.
+        """
         folder = Path(tempfile.mkdtemp(prefix="txmirror-"))
         self.addCleanup(shutil.rmtree, folder)
         file = folder / "txmirror.service"
         file.write_text(make_unit(sys.executable))
+        if drop_in:
+            more = folder / "txmirror.service.d" / "more.conf"
+            more.parent.mkdir()
+            more.write_text(drop_in)
         done = subprocess.run(
             ["systemd-analyze", "--no-pager", *arguments, str(file)],
             stdout=subprocess.PIPE,
@@ -157,12 +166,38 @@ class UnitTests(SynchronousTestCase):
             timeout=60,
         )
         self.assertEqual(done.returncode, 0, done.stdout)
-        return done.stdout
+        return done.stdout.replace(f"{folder}/", "")
 
     def test_valid(self) -> None:
-        """systemd understands every line of the unit."""
+        """systemd understands every line of the unit, which the documentation shows: ``txmirror.service``."""
         self.assertEqual(self.analyze("verify", "--man=no"), "")
 
     def test_security(self) -> None:
         """The exposure is at most 2.5 of 10."""
         self.assertIn("Overall exposure level", self.analyze("security", "--offline=true", "--threshold=25"))
+
+    def test_drop_ins(self) -> None:
+        """systemd understands the drop-ins of the documentation, where its version has their values."""
+        order, reload = tested_blocks("docs/operations/running.rst", __name__)
+        self.assertEqual(self.analyze("verify", "--man=no", drop_in=order.text), "")
+        self.assertIn("Unknown key", self.analyze("verify", "--man=no", drop_in="[Unit]\nBefor=a.service\n"))
+        version = re.search(
+            r"systemd (\d+)",
+            subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout,
+        )
+        assert version is not None
+        found = self.analyze("verify", "--man=no", drop_in=reload.text)
+        if int(version[1]) >= 253:
+            self.assertEqual(found, "")
+        else:
+            self.assertRegex(found, r"\A\S+: Failed to parse service type, ignoring: notify-reload\n\Z")
+
+    def test_rows(self) -> None:
+        """systemd understands the lines for checks that need more."""
+        text = text_of("docs/operations/running.rst")
+        table = text[text.index("What checks may do\n") : text.index("``sudo`` and other programs")]
+        lines = re.findall(r"``([A-Z]\w+=[^`]+)``", table)
+        self.assertGreater(len(lines), 10)
+        # Each key that stands twice counts with both values.
+        drop_in = "\n".join(["[Service]", *lines, ""])
+        self.assertEqual(self.analyze("verify", "--man=no", drop_in=drop_in), "")

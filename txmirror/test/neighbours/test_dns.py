@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 
 from txmirror.test.neighbours.case import NeighboursTestCase, need
+from txmirror.test.pages.found import tested_blocks
 from txmirror.test.zookeeper import free_ports
 
 _SERVICE = """
@@ -22,21 +23,16 @@ labels = {{ color = "{name}" }}
 type = "tcp"
 host = "{host}"
 """
+#: Before the lines of the documentation.
 _HAPROXY = """
 defaults
     mode http
     timeout connect 1s
     timeout client 5s
     timeout server 5s
-resolvers mirror
-    nameserver daemon 127.0.0.1:{dns}
-    accepted_payload_size 1232
-    timeout resolve 200ms
-    hold valid 200ms
-    hold obsolete 0s
-listen web
+frontend web
     bind 127.0.0.1:{port}
-    server-template web 5 _web._tcp.service.mirror resolvers mirror check inter 500ms
+    default_backend web
 """
 #: Its names, and the addresses at which it runs.
 _WEBS = {"one": "127.0.0.41", "two": "127.0.0.42"}
@@ -85,6 +81,11 @@ class DNSTests(NeighboursTestCase):
         self.assertEqual(self.dig("+short", f"one.{web}", "A")[1], [[webs["one"].host]])
         self.assertEqual(self.dig("+short", "7f00002a.addr.mirror", "A")[1], [["127.0.0.42"]])
 
+        dig, lines = tested_blocks("docs/operations/daemon.rst", __name__)
+        command = [self.program if word == "dig" else word.replace("8600", str(self.port)) for word in dig.text.split()]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        self.assertEqual({match in shown for match in targets.values()}, {True}, shown)
+
         _, records, text = self.dig("many.service.mirror", "SRV", "+ignore", "+bufsize=700", "+noadditional")
         self.assertRegex(text, r"flags: qr aa tc")
         self.assertTrue(5 < len(records) < 60, text)
@@ -102,7 +103,9 @@ class DNSTests(NeighboursTestCase):
             status, records, text = self.dig(name, kind)
             self.assertEqual((status, [fields[3] for fields in records]), (expected_status, ["SOA"] * soa), text)
 
-        (self.folder / "haproxy.cfg").write_text(_HAPROXY.format(dns=self.port, port=port))
+        (self.folder / "haproxy.cfg").write_text(
+            _HAPROXY.format(port=port) + lines.text.replace(":8600", f":{self.port}")
+        )
         self.run_program(haproxy, "-W", "-db", "-f", str(self.folder / "haproxy.cfg"), name="haproxy")
         self.wait(lambda: self.fetch(port) == set(_WEBS) or None, "both instances answer", "haproxy")
         webs["two"].stop()

@@ -16,6 +16,7 @@ from kazoo.client import KazooClient
 from txmirror.test.integration.test_twistd import Twistd
 from txmirror.test.neighbours.browser import Browser, shared_browser
 from txmirror.test.neighbours.case import PATIENCE, NeighboursTestCase
+from txmirror.test.pages.found import tested_blocks
 from txmirror.test.zookeeper import free_ports
 
 _HTTP = '[http]\nlisten = "127.0.0.1:{port}"\n'
@@ -117,7 +118,10 @@ class PageTestCase(NeighboursTestCase):
 class EmbeddedTests(PageTestCase):
     def test_sample(self) -> None:
         """The first command of the README leads to a page with its sample service; also to a browser without scripts."""
-        twistd = Twistd("--embedded", cwd=self.folder)
+        (block,) = tested_blocks("README.rst", __name__)
+        command, *arguments = block.text.rpartition("&& ")[2].split()
+        self.assertEqual((command, arguments[:3]), (".venv/bin/twistd", ["--pidfile=", "-n", "txmirror"]))
+        twistd = Twistd(*arguments[3:], cwd=self.folder)
         self.addCleanup(twistd.cleanup)
         self.base = self.find_page(twistd)
         self.open()

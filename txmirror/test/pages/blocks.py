@@ -17,6 +17,8 @@ import attrs
 
 _DIRECTIVE = re.compile(r"( *)\.\. (code-block|literalinclude):: ?(.*)")
 _OPTION = re.compile(r" +:([a-z-]+): ?(.*)")
+#: The text of an item of a list begins after its bullet.
+_MARGIN = re.compile(r" *(?:[-*] +|#\. +|\d+\. +)?")
 _MARK = re.compile(r" *\.\. (terminal|file|not-run|tested-by|needs): (.+)")
 
 
@@ -73,7 +75,7 @@ def find_blocks(document: str) -> Iterator[Block]:
             yield Block(begin, language, directive[3] if included else "", options, marks, content)
         elif line.endswith("::") and not line.lstrip().startswith(".. "):
             begin = number
-            content, number = _content(lines, number, len(line) - len(line.lstrip()))
+            content, number = _content(lines, number, len(_MARGIN.match(line)[0]))  # type: ignore[index]
             yield Block(begin, "literal", "", {}, marks, content)
         else:
             continue

@@ -6,33 +6,14 @@ The pages are found beside the examples (see ``test_examples``); where they are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.pages.blocks import Block, find_blocks
+from txmirror.test.pages.blocks import Block
+from txmirror.test.pages.found import PAGES, blocks_of
 from txmirror.test.pages.terminals import Page, shared_programs
 from txmirror.test.test_examples import find_examples
 from txmirror.test.zookeeper import check_available
-
-
-def find_pages() -> dict[str, Path]:
-    """Return the pages by their names, which are those of their files in the tree; none without the examples."""
-    try:
-        docs = find_examples().parent
-    except (SkipTest, AssertionError):
-        return {}
-    pages = {str(path.relative_to(docs.parent)): path for path in docs.rglob("*.rst") if "_build" not in path.parts}
-    readme = docs.parent / "README.rst"
-    return {"README.rst": readme, **pages} if readme.exists() else pages
-
-
-PAGES = find_pages()
-
-
-def blocks_of(name: str) -> list[Block]:
-    return list(find_blocks(PAGES[name].read_text(encoding="utf-8")))
 
 
 def is_run(block: Block) -> bool:

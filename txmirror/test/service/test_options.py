@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +32,9 @@ from txmirror.configuration import (
 )
 from txmirror.embedded import EmbeddedService
 from txmirror.service import Options, makeService
+from txmirror.test.certificates import Authority
 from txmirror.test.compat.available import install_or_skip
+from txmirror.test.pages.found import tested_blocks
 from txmirror.test.wire.strategies import characters
 from txmirror.types import CREATOR_ALL_ACL
 
@@ -153,6 +156,37 @@ class GoodTests(OptionsTestCase):
         self.assertEqual(options.access, Access("bob", "pw", DigestMD5("bob", "pw")))
         self.assertEqual(self.configuration(*REGISTER).zookeeper.servers, "zk9:2181")
         self.assertEqual(self.configuration(*REGISTER, "-s", "zk1").zookeeper.servers, "zk1")
+
+    def test_pages(self) -> None:
+        """The command lines of the documentation do what the pages say: one for a service, one only for readers."""
+        (service,) = tested_blocks("docs/operations/command.rst", __name__)
+        (serve,) = tested_blocks("docs/operations/daemon.rst", __name__)
+
+        def parse_line(text: str) -> Configuration:
+            words = shlex.split(text.removeprefix("$ "))
+            self.assertEqual(words[:3], ["twistd", "-n", "txmirror"])
+            return self.configuration(*words[3:])
+
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        Authority(folder, "ca")
+        (folder / "zookeeper.password").write_text("hush\n")
+        (folder / "zookeeper.password").chmod(0o600)
+        former = Path.cwd()
+        self.addCleanup(os.chdir, former)
+        os.chdir(folder)
+        configuration = parse_line(service.text)
+        self.assertEqual(configuration.zookeeper.servers, "zk1:2281")
+        access = configuration.zookeeper.access
+        assert access.tls is not None
+        self.assertEqual((access.username, access.password), ("app", "hush"))
+        self.assertEqual([each.znode_path for each in configuration.services], ["/services/db/a:5432"])
+        configuration = parse_line(serve.text)
+        self.assertEqual((configuration.services, configuration.zookeeper.servers), ((), "zk1:2181,zk2:2181"))
+        assert configuration.http is not None
+        assert configuration.dns is not None
+        self.assertEqual(configuration.http.listen, SocketAddress("127.0.0.1", 8580))
+        self.assertEqual(configuration.dns.listen, SocketAddress("127.0.0.1", 8600))
 
     def test_same_options(self) -> None:
         """The command and the daemon have the same options for that, with the same help."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from twisted.internet.defer import fail
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from txmirror.errors import NoNodeException
+from txmirror.test.pages.found import tested_blocks
+from txmirror.test.pages.terminals import difference, matches
+from txmirror.test.test_examples import find_examples
 from txmirror.test.testing.planted import (
     PLANTED,
     PLANTED_ENDPOINTS,
@@ -88,6 +92,20 @@ class StormTests(SynchronousTestCase):
             self.assertIsNone(result.failed, f"seed {seed}")
             faults += result.faults
         return faults
+
+    def test_page(self) -> None:
+        """The careless program of the examples fails as the documentation shows, and its commands for storms are valid."""
+        failure, commands = tested_blocks("docs/guides/testing.rst", __name__)
+        self.patch(sys, "path", [str(find_examples()), *sys.path])
+        self.addCleanup(sys.modules.pop, "counter", None)
+        careless = runpy.run_path(str(find_examples() / "test_storm.py"))["CarelessProgram"]
+        error = self.assertRaises(AssertionError, storm.check, lambda: World(servers=3), careless, seeds=[11], steps=60)
+        found = str(error).splitlines()
+        self.assertTrue(matches(failure.lines, found), difference(failure.lines, found))
+        for line in commands.lines:
+            python, option, module, *arguments = line.split()
+            self.assertEqual((python, option, module), ("python", "-m", "txmirror.testing.storm"))
+            self.assertIn(b"usage: ", run_child(*arguments, "--help"))
 
     def test_same_bytes(self) -> None:
         """The same seed gives the same log, to the byte, in another process whose strings have other hashes; and the same

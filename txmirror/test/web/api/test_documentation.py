@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-import unittest
 from typing import Any
 
 import yaml
 
-from txmirror.test.test_examples import find_examples
+from txmirror.test.pages.curl import parse_curl
+from txmirror.test.pages.found import tested_blocks
+from txmirror.test.pages.terminals import split
 from txmirror.test.web.api.case import APITestCase
 
-#: A request, and the answer up to the next request or the end of the indented block.
-_EXAMPLE = re.compile(r"^    \$ curl -s 'http://127\.0\.0\.1:8580([^']+)'\n((?:    [^$].*\n)+)", re.MULTILINE)
-_YAML = re.compile(r"^\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+_URL = "http://127.0.0.1:8580"
 #: These differ in each run.
 _VARIABLE = frozenset({"index", "owner", "created", "changed", "ctime", "mtime"})
-
-
-def read_page() -> str:
-    """Return the page.
-
-    :raises unittest.SkipTest: it is not beside the package.
-    """
-    page = find_examples().parent / "operations/http.rst"
-    if not page.exists():
-        raise unittest.SkipTest("there is no page beside the examples")
-    return page.read_text(encoding="utf-8")
 
 
 def without_variable(value: Any) -> Any:
@@ -40,24 +27,36 @@ def without_variable(value: Any) -> Any:
 class DocumentationTests(APITestCase):
     def test_examples(self) -> None:
         """Each request is answered as the page shows, apart from times, indexes and sessions."""
-        examples = _EXAMPLE.findall(read_page())
-        self.assertGreater(len(examples), 5)
+        sessions = [
+            block for block in tested_blocks("docs/operations/http.rst", __name__) if block.language == "literal"
+        ]
+        examples = [example for block in sessions for example in split(block.lines)]
+        self.assertGreater(len(examples), 6)
         self.world.result(self.other.create("/services/web"))
         for node, zone, more in (("10.0.0.1:80", "a", {"canary": True}), ("10.0.0.2:80", "b", {})):
             data = json.dumps({"labels": {"zone": zone}, **more}).encode()
             self.world.result(self.other.create(f"/services/web/{node}", data, ephemeral=True))
         self.ask("/v1/services")
-        for path, text in examples:
-            shown, found = json.loads(text), self.ask(path).value
-            self.assertEqual(without_variable(shown), without_variable(found), path)
+        for command, output in examples:
+            request = parse_curl(command)
+            shown, found = json.loads("\n".join(output)), self.ask(request.path, request.method, request.body).value
+            self.assertEqual(without_variable(shown), without_variable(found), command)
 
     def test_snippets(self) -> None:
         """The snippets for other programs are YAML, and their URLs are answered."""
-        snippets = [yaml.safe_load(text) for text in _YAML.findall(read_page())]
-        (prometheus,) = [each for each in snippets if "scrape_configs" in each]
+        snippets = [
+            yaml.safe_load(each.text)
+            for each in tested_blocks("docs/operations/http.rst", __name__)
+            if each.language == "yaml"
+        ]
+        prometheus, envoy = snippets
         (discovery,) = prometheus["scrape_configs"][0]["http_sd_configs"]
-        self.assertEqual(self.ask(discovery["url"].removeprefix("http://127.0.0.1:8580")).value, [])
-        (envoy,) = [each for each in snippets if "static_resources" in each]
-        names = {each["name"] for each in envoy["static_resources"]["clusters"]}
-        source = envoy["static_resources"]["clusters"][0]["eds_cluster_config"]["eds_config"]["api_config_source"]
-        self.assertLessEqual(set(source["cluster_names"]), names)
+        self.assertEqual(self.ask(discovery["url"].removeprefix(_URL)).value, [])
+        clusters = {each["name"]: each for each in envoy["static_resources"]["clusters"]}
+        source = clusters["web"]["eds_cluster_config"]["eds_config"]["api_config_source"]
+        self.assertLessEqual(set(source["cluster_names"]), set(clusters))
+        (name,) = source["cluster_names"]
+        (locality,) = clusters[name]["load_assignment"]["endpoints"]
+        (endpoint,) = locality["lb_endpoints"]
+        address = endpoint["endpoint"]["address"]["socket_address"]
+        self.assertEqual(f"http://{address['address']}:{address['port_value']}", _URL)
