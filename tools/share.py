@@ -80,13 +80,17 @@ def read_click(name: str, command: click.Command, parent: click.Context | None =
     # The options of all commands are those of the first.
     own = (each for each in options if parent is None or not isinstance(each, CommonOption))
     records = (each.get_help_record(context) for each in own)
-    below = command.commands if isinstance(command, click.Group) else {}
+    below = (
+        [(word, command.get_command(context, word)) for word in command.list_commands(context)]
+        if isinstance(command, click.Group)
+        else []
+    )
     return Command(
         context.command_path,
         " ".join(command.collect_usage_pieces(context)),
         cleandoc(command.help or ""),
         [Option(*record) for record in records if record is not None],
-        [read_click(word, each, context) for word, each in below.items() if not each.hidden],
+        [read_click(word, each, context) for word, each in below if each is not None and not each.hidden],
     )
 
 

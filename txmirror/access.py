@@ -10,13 +10,16 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
-from txmirror.client import TLS, DigestMD5
 from txmirror.files import read_secret
 from txmirror.printable import is_utf8
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
+
+if TYPE_CHECKING:
+    from txmirror.client import TLS, DigestMD5
 
 #: The longest password file, in bytes.
 _LONGEST_PASSWORD = 65536
@@ -281,6 +284,8 @@ def _reason(error: Exception) -> object:
 def _sasl(username: str | None, password: str | None) -> DigestMD5:
     if username is None or password is None:
         raise ValueError("--sasl needs --username and a password")
+    from txmirror.client import DigestMD5  # noqa: PLC0415 - it takes long
+
     try:
         return DigestMD5(username, password)
     except ImportError as error:
@@ -291,6 +296,8 @@ def _tls(values: Mapping[str, str | bool | None]) -> TLS | None:
     authority, certificate, key = (_text(values[name]) for name in ("tls-ca", "tls-cert", "tls-key"))
     if not values["tls"] and (authority, certificate, key) == (None, None, None):
         return None
+    from txmirror.client import TLS  # noqa: PLC0415 - it takes long
+
     tls = TLS(authority, certificate, key)
     try:
         tls.prepare()

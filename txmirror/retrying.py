@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.timers import Timer
@@ -17,21 +16,23 @@ class Backoff:
     :param longest: the longest pause, in seconds.
     """
 
-    __slots__ = ("_failures", "_pause")
+    __slots__ = ("_first", "_longest", "_next")
 
+    # Twisted has backoffPolicy, in a module whose import takes a tenth of a second.
     def __init__(self, first: float, longest: float) -> None:
-        self._pause = backoffPolicy(initialDelay=first, maxDelay=longest, factor=2.0, jitter=lambda: 0.0)
-        self._failures = 0
+        self._first = min(first, longest)
+        self._longest = longest
+        self._next = self._first
 
     def next_pause(self) -> float:
         """Count a failure, and return the pause after it in seconds."""
-        pause: float = self._pause(self._failures)
-        self._failures += 1
+        pause = self._next
+        self._next = min(2.0 * pause, self._longest)
         return pause
 
     def reset(self) -> None:
         """Start again with the first pause: there was a success."""
-        self._failures = 0
+        self._next = self._first
 
 
 class RetryTimer:

@@ -240,6 +240,3 @@ def _new_path(path: str, sequential: bool) -> str:
     only_digits = sequential and path.endswith("/")
     checked = check_path(path, root=only_digits)
     return checked.rstrip("/") + "/" if only_digits else checked
-
-
-COMMANDS = (set_, edit, create, delete, acl)

@@ -5,42 +5,127 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
-from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import (
-    changing,
-    completing,
-    coordinating,
-    examining,
-    inspecting,
-    installed,
-    locking,
-    operating,
-    registering,
-    transferring,
-)
-from txmirror.cli.child import Child, find_program
 from txmirror.cli.invocation import Invocation
-from txmirror.cli.launch import abandon_output, launch
-from txmirror.cli.options import (
-    common_options,
-    facts_option,
-    grace_option,
-    name_option,
-    path_argument,
-    program_argument,
-    seconds_option,
-    session_timeout_option,
-    style_option,
-)
-from txmirror.cli.run import Outcome, Program, Run
+from txmirror.cli.listing import Listed, ListedGroup
+from txmirror.cli.options import common_options
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status, status_of_signal
+from txmirror.cli.streams import abandon_output
 from txmirror.printable import on_one_line
+
+if TYPE_CHECKING:
+    from txmirror.cli.run import Program
+
+_CLI = "txmirror.cli"
+_DELETE = Listed(f"{_CLI}.changing:delete", 'Delete the node at PATH. "rm" is the same command.')
+#: All commands. A module is imported only when one of its commands is used: Twisted alone takes a third of a second.
+_LISTED = {
+    "acl": Listed(f"{_CLI}.changing:acl", "Show and change the access control lists of nodes."),
+    "barrier": Listed(
+        f"{_CLI}.coordinating:barrier", "Let programs wait until a barrier is removed, or for each other."
+    ),
+    "completion": Listed(
+        f"{_CLI}.completing:completion",
+        "Print the script that completes commands, options, profiles and paths of nodes in a shell.",
+    ),
+    "counter": Listed(
+        f"{_CLI}.coordinating:counter", "Print the number of the counter at PATH: 0 if it does not exist."
+    ),
+    "create": Listed(
+        f"{_CLI}.changing:create",
+        'Create a node at PATH with DATA ("-" reads it from standard input), and print its path.',
+    ),
+    "delete": _DELETE,
+    "diff": Listed(
+        f"{_CLI}.transferring:diff",
+        "Show the differences between PATH and OTHER, which may be in another ensemble, or an export.",
+    ),
+    "doctor": Listed(
+        f"{_CLI}.examining:doctor",
+        "Check the way to ZooKeeper, a line for each check: names, ports, TLS, login, chroot, limits and clocks.",
+    ),
+    "drain": Listed(
+        f"{_CLI}.operating:drain",
+        "Withdraw all services of the daemon, and wait until they are gone and their drain is over.",
+    ),
+    "edit": Listed(
+        f"{_CLI}.changing:edit",
+        "Edit the data of PATH, which are text, with the program in VISUAL or EDITOR; vi without these.",
+    ),
+    "elect": Listed(
+        f"{_CLI}.running:elect",
+        "Stand for election at PATH, run COMMAND while this process leads, and exit with its status.",
+    ),
+    "ensemble": Listed(
+        f"{_CLI}.examining:ensemble",
+        'Show the state of each server: it asks them by the words "srvr", "mntr" and "conf", each server by itself.',
+    ),
+    "export": Listed(
+        f"{_CLI}.transferring:export",
+        "Write PATH and all nodes below it to FILE as lines of JSON, or to the standard output.",
+    ),
+    "get": Listed(f"{_CLI}.inspecting:get", "Print the data of the nodes at PATH."),
+    "import": Listed(
+        f"{_CLI}.transferring:import_",
+        'Make PATH and the nodes below it as they are in FILE, which "export" has written, or in the standard input.',
+    ),
+    "lock": Listed(f"{_CLI}.running:lock", "Run COMMAND while holding the lock at PATH, and exit with its status."),
+    "locks": Listed(
+        f"{_CLI}.examining:locks",
+        "Show who holds the lock or the semaphore at PATH, and who waits, in their order: of txmirror, kazoo, Curator and"
+        " go-zookeeper.",
+    ),
+    "ls": Listed(
+        f"{_CLI}.inspecting:ls", "List the names of the children of PATH; with -r the paths of all nodes below it."
+    ),
+    "maint": Listed(
+        f"{_CLI}.operating:maint", "Keep SERVICE, or with --host all services, out of the registry for a while."
+    ),
+    "metrics": Listed(f"{_CLI}.operating:metrics", "Print the metrics of the daemon, as Prometheus reads them."),
+    "queue": Listed(f"{_CLI}.coordinating:queue", "Put entries into queues, and take them."),
+    "register": Listed(
+        f"{_CLI}.running:register",
+        "Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.",
+    ),
+    "reload": Listed(f"{_CLI}.operating:reload", "Make the daemon read its configuration again."),
+    # Users of zkCli and kubectl look for "delete", and users of shells for "rm".
+    "rm": _DELETE,
+    "sample-config": Listed(
+        f"{_CLI}.installed:sample_config",
+        "Print a configuration for the daemon with all keys, each commented out and with its default.",
+    ),
+    "services": Listed(
+        f"{_CLI}.inspecting:services",
+        "Show the services that are registered below PATH: the ephemeral nodes there, and their data.",
+    ),
+    "set": Listed(f"{_CLI}.changing:set_", 'Replace the data of PATH by DATA; "-" reads it from standard input.'),
+    "stat": Listed(f"{_CLI}.inspecting:stat", "Show the stats of the nodes at PATH: kind, size, versions, and times."),
+    "status": Listed(
+        f"{_CLI}.operating:status",
+        "Show the services and the output files of the daemon on this machine, or one SERVICE.",
+    ),
+    "sync": Listed(
+        f"{_CLI}.inspecting:sync", "Wait until the server that answers has all writes that were done before."
+    ),
+    "tree": Listed(f"{_CLI}.inspecting:tree", "Draw the tree of PATH and the nodes below it."),
+    "unit": Listed(f"{_CLI}.installed:unit", "Print a unit for systemd that runs the daemon of this installation."),
+    "wait": Listed(
+        f"{_CLI}.observing:wait", "Wait until PATH exists, is absent, or has some data or number of children."
+    ),
+    "watch": Listed(
+        f"{_CLI}.observing:watch",
+        "Show each change of PATH, which need not exist, until interrupted; with -r also of all nodes below it.",
+    ),
+    "why": Listed(
+        f"{_CLI}.operating:why",
+        "Explain the condition of SERVICE: why it is registered or not, what happens next, and what happened before.",
+    ),
+}
 
 #: The commands that users of zkCli, etcdctl and kubectl look for, and ours.
 _ELSEWHERE = {
@@ -64,7 +149,7 @@ _ELSEWHERE = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(ListedGroup):
     """The commands. For the name of a command of another program, the error names ours."""
 
     def resolve_command(
@@ -73,13 +158,14 @@ class _Commands(click.Group):
         """Find a command by its name."""
         name = args[0]
         ours = _ELSEWHERE.get(name.lower())
-        if ours is not None and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+        if ours is not None and name not in self.listed and not ctx.resilient_parsing:
             raise click.UsageError(f"No such command {name!r}. Use {ours!r}.", ctx)
         return super().resolve_command(ctx, args)
 
 
 @click.group(
     cls=_Commands,
+    listed=_LISTED,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -99,122 +185,16 @@ def txmirror(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-@txmirror.command("lock")
-@common_options
-@path_argument(root=False)
-@click.option(
-    "--simultaneous",
-    type=click.IntRange(min=1),
-    metavar="NUMBER",
-    help="Use a semaphore with this number of holders, as the service registry's locks are, in place of a lock.",
-)
-@style_option
-@seconds_option("--wait", "How long to wait for the lock; 0 does not wait. [default: without limit]")
-@grace_option
-@session_timeout_option
-@program_argument(required=True)
-@click.pass_obj
-def _lock(
-    invocation: Invocation,
-    path: str,
-    simultaneous: int | None,
-    style: str | None,
-    wait: float | None,
-    grace: float | None,
-    command: tuple[str, ...],
-) -> int:
-    """Run COMMAND while holding the lock at PATH, and exit with its status.
+def _launch(settings: Settings, program: Program) -> int:
+    from txmirror.cli.launch import launch  # noqa: PLC0415 - it takes long
 
-    TXMIRROR_TOKEN in its environment is the fencing token. When the lock is lost, COMMAND gets SIGTERM, and SIGKILL later.
-    """
-    if simultaneous is not None and style is not None:
-        raise click.UsageError("--simultaneous and --style exclude each other: a semaphore has no other styles")
-    program = find_program(command[0])
-
-    def lock(run: Run) -> Deferred[Outcome]:
-        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
-        return locking.lock(run, path, child, style=style, simultaneous=simultaneous, wait=wait, grace=grace)
-
-    return invocation.run(lock)
-
-
-@txmirror.command("elect")
-@common_options
-@path_argument(root=False)
-@name_option
-@style_option
-@click.option(
-    "--once", is_flag=True, help="Exit when leadership is lost, with status 69: do not stand for election again."
-)
-@grace_option
-@session_timeout_option
-@program_argument(required=True)
-@click.pass_obj
-def _elect(
-    invocation: Invocation,
-    path: str,
-    name: str | None,
-    style: str | None,
-    once: bool,
-    grace: float | None,
-    command: tuple[str, ...],
-) -> int:
-    """Stand for election at PATH, run COMMAND while this process leads, and exit with its status.
-
-    TXMIRROR_TOKEN in its environment is the fencing token. When leadership is lost, COMMAND gets SIGTERM, and SIGKILL later;
-    then the process stands for election again.
-    """
-    program = find_program(command[0])
-
-    def elect(run: Run) -> Deferred[Outcome]:
-        def make_child() -> Child:
-            return Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
-
-        return locking.elect(run, path, make_child, name=name, style=style, once=once, grace=grace)
-
-    return invocation.run(elect)
-
-
-@txmirror.command("register")
-@common_options
-@path_argument(root=False)
-@facts_option
-@session_timeout_option
-@program_argument(required=False)
-@click.pass_obj
-def _register(invocation: Invocation, path: str, data: dict[str, str], command: tuple[str, ...]) -> int:
-    """Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.
-
-    COMMAND is started even if ZooKeeper is out of reach. txmirror exits with its status.
-    """
-    program = find_program(command[0]) if command else ""
-
-    def register(run: Run) -> Deferred[Outcome]:
-        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty()) if command else None
-        return registering.register(run, path, data, child)
-
-    return invocation.run(register)
-
-
-for _each in (
-    *inspecting.COMMANDS,
-    *changing.COMMANDS,
-    *coordinating.COMMANDS,
-    *transferring.COMMANDS,
-    *examining.COMMANDS,
-    *operating.COMMANDS,
-    *installed.COMMANDS,
-    completing.completion,
-):
-    txmirror.add_command(_each)
-# Users of zkCli and kubectl look for "delete", and users of shells for "rm".
-txmirror.add_command(changing.delete, "rm")
+    return launch(settings, program)
 
 
 def main(
     arguments: Sequence[str] | None = None,
     *,
-    launch: Callable[[Settings, Program], int] = launch,
+    launch: Callable[[Settings, Program], int] = _launch,
     stdin: BinaryIO | None = None,
 ) -> int:
     """Run a command line, and return the exit status.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
-from contextlib import redirect_stderr
 
-import attrs
 import click
 from click.shell_completion import (
     BashComplete,
@@ -16,11 +13,8 @@ from click.shell_completion import (
     get_completion_class,
     split_arg_string,
 )
-from twisted.internet.defer import Deferred
 
 from txmirror.cli.invocation import Invocation
-from txmirror.cli.run import Outcome, Run
-from txmirror.errors import ZooKeeperException
 
 _VARIABLE = "_TXMIRROR_COMPLETE"
 #: bash splits words at colons, which paths have, and replaces only the part after the last one.
@@ -40,11 +34,6 @@ _BASH = """\
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
-#: The longest time that the completion of a path may take, in seconds, once the program has started.
-_LIMIT = 1.0
-_CLOSE_LIMIT = 0.2
-#: The most paths to suggest.
-_MOST = 1000
 
 
 def complete_path(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -52,22 +41,9 @@ def complete_path(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     invocation = ctx.find_object(Invocation)
     if invocation is None or not (incomplete == "" or incomplete.startswith("/")):
         return []
-    found: list[str] = []
+    from txmirror.cli.finding import find_paths  # noqa: PLC0415 - it takes long
 
-    def work(run: Run) -> Deferred[Outcome]:
-        return Deferred.fromCoroutine(_find(run, incomplete or "/", found)).addTimeout(
-            _LIMIT, run.reactor, lambda _, __: Outcome()
-        )
-
-    # Messages would stand in the middle of the user's command line.
-    with redirect_stderr(io.StringIO()):
-        try:
-            settings = invocation.settings()
-        except click.UsageError:
-            return []
-        settings = attrs.evolve(settings, timeout=_LIMIT, close_timeout=_CLOSE_LIMIT, quiet=True, verbose=False)
-        invocation.launch(settings, work)
-    return [CompletionItem(path) for path in found]
+    return [CompletionItem(path) for path in find_paths(invocation, incomplete or "/")]
 
 
 class Bash(BashComplete):
@@ -124,20 +100,3 @@ def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> 
     except ValueError:
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-async def _find(run: Run, text: str, found: list[str]) -> Outcome:
-    """Add the paths that begin with a text."""
-    parent, _, prefix = text.rpartition("/")
-    try:
-        names = await run.client.get_children(parent or "/")
-    except (ZooKeeperException, ValueError):
-        return Outcome()
-    matching = sorted(name for name in names if name.startswith(prefix))[:_MOST]
-    found += [f"{parent}/{name}" for name in matching]
-    if len(matching) == 1:
-        # The shell adds a space after the only match, unless there may be more of the path.
-        stat = await run.client.exists(found[0])
-        if stat is not None and stat.numChildren:
-            found.append(f"{found[0]}/")
-    return Outcome()

@@ -189,6 +189,3 @@ def run_(
         return meeting.run_together(run, path, child, count=count, name=name, wait=wait)
 
     return invocation.run(work)
-
-
-COMMANDS = (queue, counter, barrier)

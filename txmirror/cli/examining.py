@@ -76,6 +76,3 @@ def doctor(invocation: Invocation, write: str | None, output: str) -> int:
     return invocation.launch(
         settings, lambda run: diagnosing.doctor(run, settings, write=write, as_json=output == "jsonl")
     )
-
-
-COMMANDS = (locks, ensemble, doctor)

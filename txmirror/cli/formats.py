@@ -10,8 +10,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from txmirror.cli.statuses import CommandError, Status
 from txmirror.json_text import JSONWriter, NestedTooDeeply
 from txmirror.printable import on_one_line
@@ -28,6 +26,8 @@ def yaml_lines(value: object) -> Iterator[str]:
 
     :raises CommandError: it is nested too deeply.
     """
+    import yaml  # noqa: PLC0415 - it takes long, and most output is not YAML
+
     try:
         # Split at "\n" only: a text may have other line separators in it.
         return iter(yaml.safe_dump(value, sort_keys=False, width=2**31).rstrip("\n").removesuffix("\n...").split("\n"))

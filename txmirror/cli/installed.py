@@ -47,6 +47,3 @@ def sample_config() -> int:
     """Print a configuration for the daemon with all keys, each commented out and with its default."""
     click.echo(read_installed("txmirror.toml.sample"), nl=False)
     return 0
-
-
-COMMANDS = (unit, sample_config)

@@ -7,17 +7,18 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 import click
 
 from txmirror.access import OPTIONS, read_access
-from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.cli.sizes import parse_size
-from txmirror.client import parse_servers
 from txmirror.printable import on_one_line
+
+if TYPE_CHECKING:
+    from txmirror.cli.run import Program
 
 _PROFILE = "TXMIRROR_PROFILE"
 
@@ -27,6 +28,8 @@ def check_servers(value: str) -> str:
 
     :raises ValueError: it is invalid; the message quotes it.
     """
+    from txmirror.client import parse_servers  # noqa: PLC0415 - it takes long
+
     parse_servers(value)
     return value
 

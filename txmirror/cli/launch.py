@@ -8,8 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import globalLogBeginner
@@ -19,6 +18,7 @@ from txmirror.cli.run import Program, Run
 from txmirror.cli.settings import Settings
 from txmirror.cli.start import end_at_once, signals_to_handle
 from txmirror.cli.statuses import Status
+from txmirror.cli.streams import abandon_output, fill_standard_descriptors
 
 
 def launch(settings: Settings, program: Program) -> int:
@@ -92,24 +92,3 @@ def in_c_locale(environment: Mapping[str, str]) -> bool:
         kind = ""
     locale = environment.get("LC_ALL") or kind or environment.get("LANG") or "C"
     return locale in ("C", "POSIX")
-
-
-def fill_standard_descriptors() -> None:
-    """Open /dev/null for each standard stream that is closed. Otherwise the reactor's own descriptors would get its number, and
-    output would be written to them.
-    """
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            # It gets the lowest free number.
-            os.open(os.devnull, os.O_RDWR)
-
-
-def abandon_output() -> None:
-    """Discard output that could not be written. Otherwise Python would retry at its exit, and print an error."""
-    # A closed standard output is None, which typeshed does not know.
-    stdout: TextIO | None = sys.stdout
-    if stdout is not None:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

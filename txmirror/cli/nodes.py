@@ -13,14 +13,10 @@ from txmirror.cli.formats import data_fields, excerpt, json_line, shorten, table
 from txmirror.cli.statuses import message_of
 from txmirror.errors import ZooKeeperException
 from txmirror.printable import on_one_line, session_name, stat_fields
-from txmirror.registry import CODECS
 from txmirror.types import Payload, Undecodable, ZnodeStat
 
 #: The output formats.
 FORMATS = ("yaml", "json", "jsonl", "table", "dir")
-
-#: The codec for the data of nodes.
-_CODEC = CODECS["ndsr"]
 
 Value = tuple[bytes, ZnodeStat]
 
@@ -44,7 +40,9 @@ def registered(value: Value) -> dict[str, Any]:
 
 def _read(data: bytes) -> Payload:
     """Decode a node's data; if that fails, return it as text with escapes."""
-    said = _CODEC.decode(data)
+    from txmirror.registry import CODECS  # noqa: PLC0415 - it takes long
+
+    said = CODECS["ndsr"].decode(data)
     return data.decode(errors="backslashreplace") if isinstance(said, Undecodable) else said
 
 

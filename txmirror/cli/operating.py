@@ -163,9 +163,6 @@ def reload(output: str, control: str) -> int:
     return Status.DONE
 
 
-COMMANDS = (status, why, metrics, maint, drain, reload)
-
-
 def _status_of(services: Iterable[Any]) -> int:
     return Status.DONE if all(each["condition"] == _REGISTERED for each in services) else Status.REFUSED
 

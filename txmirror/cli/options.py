@@ -16,10 +16,7 @@ from txmirror.cli.invocation import Invocation, check_servers
 from txmirror.cli.nodes import FORMATS
 from txmirror.cli.sizes import parse_size
 from txmirror.durations import parse_seconds
-from txmirror.facts import add_fact
 from txmirror.printable import is_utf8
-from txmirror.recipes.lock_style import STYLES
-from txmirror.registry import CODECS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -222,6 +219,10 @@ def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[
 
 def _facts(ctx: click.Context, param: click.Parameter, items: Sequence[str]) -> dict[str, str]:
     """Return facts about a service from KEY=VALUE items, with each key at most once."""
+    # Both take long, and only one command has facts.
+    from txmirror.facts import add_fact  # noqa: PLC0415
+    from txmirror.registry import CODECS  # noqa: PLC0415
+
     facts: dict[str, str] = {}
     for item in items:
         try:
@@ -265,12 +266,6 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 name_option: Final = click.option(
     "--name", callback=_name, help="Our name, which others see. [default: the host and the process]"
-)
-style_option: Final = click.option(
-    "--style",
-    metavar="NAME",
-    type=click.Choice(tuple(STYLES)),
-    help=f"The implementation that takes part on this path, besides txmirror: {', '.join(STYLES)}. [default: kazoo]",
 )
 grace_option: Final = seconds_option(
     "--grace",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -26,8 +26,10 @@ from txmirror.errors import (
     NoNodeException,
     ZooKeeperException,
 )
-from txmirror.mirror import Mirror
 from txmirror.types import ACL
+
+if TYPE_CHECKING:
+    from txmirror.mirror import Mirror
 
 
 @attrs.frozen
@@ -55,7 +57,6 @@ class Run:
     :param reactor: the reactor.
     :param random: the client's source of randomness.
     :ivar client: the client; :meth:`perform` connects it.
-    :ivar mirror: a mirror on it.
     :ivar console: the output.
     :ivar reactor: the reactor.
     :ivar over: whether the session has ended, and only the results are still to be written.
@@ -69,9 +70,9 @@ class Run:
         self.console = console
         self.reactor = reactor
         self.client: ZooKeeperClient = make_client(settings, reactor, random=random)
-        self.mirror: Mirror = Mirror(client=self.client, reactor=reactor)
         self.over: bool = False
         self._settings = settings
+        self._mirror: Mirror | None = None
         self._outages = OutageLimit(self.client, settings.timeout, reactor, self._give_up, self._report_in_reach)
         self._error: ZooKeeperException | None = None
         self._signal: int | None = None
@@ -85,6 +86,15 @@ class Run:
     def acl(self) -> Sequence[ACL] | None:
         """The ACL of new nodes; None for one that is open to everybody."""
         return self._settings.access.acl
+
+    @property
+    def mirror(self) -> Mirror:
+        """A mirror on the client. It is made at the first use: most commands need none."""
+        if self._mirror is None:
+            from txmirror.mirror import Mirror  # noqa: PLC0415 - it takes long
+
+            self._mirror = Mirror(client=self.client, reactor=self.reactor)
+        return self._mirror
 
     def outlive_outages(self, *, silently: bool = False) -> None:
         """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console.
@@ -187,7 +197,8 @@ class Run:
             self._working = None
             self._outages.stop()
             await self.client.close()
-            await self.mirror.close()
+            if self._mirror is not None:
+                await self._mirror.close()
 
     async def _work(self, program: Program) -> Outcome:
         if not self._settings.connects:

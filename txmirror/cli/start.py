@@ -1,6 +1,6 @@
 """The start of the command: while the other modules are imported, a signal ends the process at once, without a traceback.
 
-Importing Twisted takes a third of a second. This module imports only the standard library before it has set the signal handlers.
+Importing Twisted takes a fifth of a second. This module imports only the standard library before it has set the signal handlers.
 """
 
 from __future__ import annotations

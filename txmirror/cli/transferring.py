@@ -186,6 +186,3 @@ def _open(path: str, stdin: BinaryIO, *, partial: bool) -> Export:
 def _check_seekable(path: str, file: BinaryIO) -> None:
     if not file.seekable():
         raise CommandError(f"{on_one_line(path)}: it is a pipe: use the standard input", Status.USAGE)
-
-
-COMMANDS = (export, import_, diff)

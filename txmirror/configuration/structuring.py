@@ -62,7 +62,10 @@ class Structurer:
         ):
             self._converter.register_structure_hook_factory(check, factory)
         self._converter.register_structure_hook(Check, lambda value, _: self._read_check(value))
-        self._converter.register_structure_hook(Access, lambda value, _: self._read_access(value))
+        # A hook for the class itself would resolve its annotations, and these need the client, which is imported late.
+        self._converter.register_structure_hook_func(
+            lambda annotation: annotation is Access, lambda value, _: self._read_access(value)
+        )
         for facts in (Mapping[str, object] | str, Mapping[str, object] | str | None):
             self._converter.register_structure_hook(facts, lambda value, _: _read_facts(value))
 

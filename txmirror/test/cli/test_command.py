@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,11 +17,21 @@ import txmirror
 from txmirror.access import Access
 from txmirror.cli.command import main
 from txmirror.cli.command import txmirror as command
-from txmirror.cli.launch import abandon_output
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
+from txmirror.cli.streams import abandon_output
 from txmirror.test.cli.case import Input
 from txmirror.types import OPEN_ACL, READ_ACL
+
+
+def every_command(group: click.Group = command, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command, also of those below others."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        yield (*before, name)
+        each = group.get_command(context, name)
+        if isinstance(each, click.Group):
+            yield from every_command(each, (*before, name))
 
 
 class CommandLineTestCase(SynchronousTestCase):
@@ -54,6 +65,7 @@ class UsageTests(CommandLineTestCase):
 
     def test_commands(self) -> None:
         self.assert_refused("bogus", says="'bogus'")
+        self.assert_refused("gett", says="No such command 'gett'; did you mean 'get'?")
         self.assert_refused("bo\ngus", says=r"bo\ngus")
 
     def test_options(self) -> None:
@@ -331,9 +343,7 @@ class AskingTests(CommandLineTestCase):
 class HelpTests(CommandLineTestCase):
     def test_help(self) -> None:
         """The help of every command explains the command and its options."""
-        groups = [(name, each) for name, each in command.commands.items() if isinstance(each, click.Group)]
-        below = [(name, each) for name, group in groups for each in group.commands]
-        for name in ((), *((each,) for each in command.commands), *below):
+        for name in ((), *every_command()):
             self.assertEqual(self.main(*name, "--help"), 0)
             self.assertEqual(self.main(*name, "-h"), 0)
         self.assertIn("TXMIRROR_SERVERS", self.out.getvalue())

@@ -5,25 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
 
-import click
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.cli.command import txmirror as command
 from txmirror.cli.launch import in_c_locale, make_console
 from txmirror.cli.settings import Settings
 from txmirror.test.cli.case import CommandTestCase
-from txmirror.test.cli.test_command import CommandLineTestCase
+from txmirror.test.cli.test_command import CommandLineTestCase, every_command
 from txmirror.test.cli.test_progress import Terminal
-
-
-def every_command(group: click.Group = command, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the words of every command, also of those below others."""
-    for name, each in group.commands.items():
-        yield (*before, name)
-        if isinstance(each, click.Group):
-            yield from every_command(each, (*before, name))
 
 
 class HelpTests(CommandLineTestCase):

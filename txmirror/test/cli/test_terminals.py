@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.cli.command import main
-from txmirror.cli.examining import COMMANDS as EXAMINING
-from txmirror.cli.transferring import COMMANDS as TRANSFERRING
+from txmirror.cli.command import txmirror as command
 from txmirror.test.cli.test_transferring import TransferTestCase
 
 _WIDTHS = (60, 200)
+_COMMANDS = ("locks", "ensemble", "doctor", "export", "import", "diff")
 
 
 class HelpTests(SynchronousTestCase):
@@ -27,15 +27,15 @@ class HelpTests(SynchronousTestCase):
 
     def test_width(self) -> None:
         """The help is not wider than the terminal, and is ASCII."""
-        for command in (*EXAMINING, *TRANSFERRING):
+        for name in _COMMANDS:
             for width in _WIDTHS:
-                lines = self.help(str(command.name), width)
-                self.assertTrue(all(len(line) <= width and line.isascii() for line in lines), command.name)
+                lines = self.help(name, width)
+                self.assertTrue(all(len(line) <= width and line.isascii() for line in lines), name)
 
     def test_first_lines(self) -> None:
         """Each command has one sentence for the list of commands, which is not cut."""
-        for command in (*EXAMINING, *TRANSFERRING):
-            self.assertNotIn("...", command.get_short_help_str(limit=150), command.name)
+        for name in _COMMANDS:
+            self.assertNotIn("...", command.listed[name].shown(150), name)
 
 
 class OutputTests(TransferTestCase):
