@@ -41,7 +41,7 @@ _LONGEST_TTL = (2**40 - 1) / 1000
 @version_option
 @click.pass_obj
 def set_(invocation: Invocation, path: str, data: str, version: int | None) -> int:
-    """Replace the data of PATH by DATA; "-" reads it from standard input."""
+    """Replace the data of PATH by DATA. "-" reads it from standard input."""
     content = read_content(invocation.stdin, data)
     return invocation.run(lambda run: writing.set_data(run, path, content, -1 if version is None else version))
 
@@ -52,7 +52,7 @@ def set_(invocation: Invocation, path: str, data: str, version: int | None) -> i
 @session_timeout_option
 @click.pass_obj
 def edit(invocation: Invocation, path: str) -> int:
-    """Edit the data of PATH, which are text, with the program in VISUAL or EDITOR; vi without these.
+    """Edit the text of the node at PATH. The editor is the program in VISUAL or EDITOR; vi without these.
 
     Nothing is written if the text stays the same, if the editor fails, or if somebody else has changed the node meanwhile. Then the
     edited text is kept, and the message names the file.
@@ -121,7 +121,7 @@ def create(
     ttl: float | None,
     parents: bool,
 ) -> int:
-    """Create a node at PATH with DATA ("-" reads it from standard input), and print its path. It is persistent by default.
+    """Create a node at PATH with DATA, and print its path. It is persistent by default. "-" reads DATA from standard input.
 
     The node is open to everybody; with --username, that user may do everything and everybody may read; --acl sets another ACL.
     """
@@ -180,7 +180,7 @@ def acl() -> None:
 @output_option("text", ("text", "yaml", "json", "jsonl"))
 @click.pass_obj
 def get_acl(invocation: Invocation, paths: tuple[str, ...], recursive: bool, output: str) -> int:
-    """Print the ACL of PATH, an entry a line, as in world:anyone:cdrwa; of several nodes, a node a line."""
+    """Print the ACLs of nodes. Each entry has a line, as in world:anyone:cdrwa; of several nodes, each node has a line."""
     return invocation.run(lambda run: access_lists.get_acl(run, paths, output, recursive=recursive))
 
 
@@ -203,7 +203,7 @@ def _acl(_: click.Context, __: click.Parameter, value: str) -> tuple[ACL, ...]:
 @click.option(
     "-r", "--recursive", is_flag=True, help="Set the ACLs of all nodes below PATH too, and print the changed paths."
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Change nothing, and print what would change.")
+@click.option("-n", "--dry-run", is_flag=True, help="Change nothing, and print the changes.")
 @click.option(
     "-y", "--yes", is_flag=True, help="Do not ask for confirmation; -r asks on a terminal, and requires this elsewhere."
 )
@@ -217,7 +217,7 @@ def set_acl(
     dry_run: bool,
     yes: bool,
 ) -> int:
-    """Replace the ACL of PATH by ACL: scheme:id:permissions, or open, creator, read-only; several with commas.
+    """Replace the ACL of a node. ACL is scheme:id:permissions, or open, creator or read-only; several with commas.
 
     The permissions are letters: c creates children, d deletes them, r reads, w writes the data, a changes the ACL.
     """

@@ -26,105 +26,41 @@ _DELETE = Listed(f"{_CLI}.changing:delete", 'Delete the node at PATH. "rm" is th
 #: All commands. A module is imported only when one of its commands is used: Twisted alone takes a third of a second.
 _LISTED = {
     "acl": Listed(f"{_CLI}.changing:acl", "Show and change the access control lists of nodes."),
-    "barrier": Listed(
-        f"{_CLI}.coordinating:barrier", "Let programs wait until a barrier is removed, or for each other."
-    ),
-    "completion": Listed(
-        f"{_CLI}.completing:completion",
-        "Print the script that completes commands, options, profiles and paths of nodes in a shell.",
-    ),
-    "counter": Listed(
-        f"{_CLI}.coordinating:counter", "Print the number of the counter at PATH: 0 if it does not exist."
-    ),
-    "create": Listed(
-        f"{_CLI}.changing:create",
-        'Create a node at PATH with DATA ("-" reads it from standard input), and print its path.',
-    ),
+    "barrier": Listed(f"{_CLI}.coordinating:barrier", "Let programs wait at a barrier, or for each other."),
+    "completion": Listed(f"{_CLI}.completing:completion", "Print the script for completion in bash, zsh or fish."),
+    "counter": Listed(f"{_CLI}.coordinating:counter", "Print the number of the counter at PATH."),
+    "create": Listed(f"{_CLI}.changing:create", "Create a node at PATH with DATA, and print its path."),
     "delete": _DELETE,
-    "diff": Listed(
-        f"{_CLI}.transferring:diff",
-        "Show the differences between PATH and OTHER, which may be in another ensemble, or an export.",
-    ),
-    "doctor": Listed(
-        f"{_CLI}.examining:doctor",
-        "Check the way to ZooKeeper, a line for each check: names, ports, TLS, login, chroot, limits and clocks.",
-    ),
-    "drain": Listed(
-        f"{_CLI}.operating:drain",
-        "Withdraw all services of the daemon, and wait until they are gone and their drain is over.",
-    ),
-    "edit": Listed(
-        f"{_CLI}.changing:edit",
-        "Edit the data of PATH, which are text, with the program in VISUAL or EDITOR; vi without these.",
-    ),
-    "elect": Listed(
-        f"{_CLI}.running:elect",
-        "Stand for election at PATH, run COMMAND while this process leads, and exit with its status.",
-    ),
-    "ensemble": Listed(
-        f"{_CLI}.examining:ensemble",
-        'Show the state of each server: it asks them by the words "srvr", "mntr" and "conf", each server by itself.',
-    ),
-    "export": Listed(
-        f"{_CLI}.transferring:export",
-        "Write PATH and all nodes below it to FILE as lines of JSON, or to the standard output.",
-    ),
+    "diff": Listed(f"{_CLI}.transferring:diff", "Show the differences between PATH and OTHER."),
+    "doctor": Listed(f"{_CLI}.examining:doctor", "Check each step on the way to ZooKeeper."),
+    "drain": Listed(f"{_CLI}.operating:drain", "Withdraw all services of the daemon."),
+    "edit": Listed(f"{_CLI}.changing:edit", "Edit the text of the node at PATH."),
+    "elect": Listed(f"{_CLI}.running:elect", "Stand for election at PATH, and run COMMAND as the leader."),
+    "ensemble": Listed(f"{_CLI}.examining:ensemble", "Show the state of each server of the ensemble."),
+    "export": Listed(f"{_CLI}.transferring:export", "Write PATH and all nodes below it to FILE."),
     "get": Listed(f"{_CLI}.inspecting:get", "Print the data of the nodes at PATH."),
-    "import": Listed(
-        f"{_CLI}.transferring:import_",
-        'Make PATH and the nodes below it as they are in FILE, which "export" has written, or in the standard input.',
-    ),
-    "lock": Listed(f"{_CLI}.running:lock", "Run COMMAND while holding the lock at PATH, and exit with its status."),
-    "locks": Listed(
-        f"{_CLI}.examining:locks",
-        "Show who holds the lock or the semaphore at PATH, and who waits, in their order: of txmirror, kazoo, Curator and"
-        " go-zookeeper.",
-    ),
-    "ls": Listed(
-        f"{_CLI}.inspecting:ls", "List the names of the children of PATH; with -r the paths of all nodes below it."
-    ),
-    "maint": Listed(
-        f"{_CLI}.operating:maint", "Keep SERVICE, or with --host all services, out of the registry for a while."
-    ),
+    "import": Listed(f"{_CLI}.transferring:import_", "Make PATH and the nodes below it equal to an export."),
+    "lock": Listed(f"{_CLI}.running:lock", "Run COMMAND while holding the lock at PATH."),
+    "locks": Listed(f"{_CLI}.examining:locks", "Show the holders and the waiters of the lock at PATH."),
+    "ls": Listed(f"{_CLI}.inspecting:ls", "List the names of the children of PATH."),
+    "maint": Listed(f"{_CLI}.operating:maint", "Keep SERVICE out of the registry for a while."),
     "metrics": Listed(f"{_CLI}.operating:metrics", "Print the metrics of the daemon, as Prometheus reads them."),
     "queue": Listed(f"{_CLI}.coordinating:queue", "Put entries into queues, and take them."),
-    "register": Listed(
-        f"{_CLI}.running:register",
-        "Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.",
-    ),
+    "register": Listed(f"{_CLI}.running:register", "Register a service at PATH, and keep it registered."),
     "reload": Listed(f"{_CLI}.operating:reload", "Make the daemon read its configuration again."),
     # Users of zkCli and kubectl look for "delete", and users of shells for "rm".
     "rm": _DELETE,
-    "sample-config": Listed(
-        f"{_CLI}.installed:sample_config",
-        "Print a configuration for the daemon with all keys, each commented out and with its default.",
-    ),
-    "services": Listed(
-        f"{_CLI}.inspecting:services",
-        "Show the services that are registered below PATH: the ephemeral nodes there, and their data.",
-    ),
-    "set": Listed(f"{_CLI}.changing:set_", 'Replace the data of PATH by DATA; "-" reads it from standard input.'),
-    "stat": Listed(f"{_CLI}.inspecting:stat", "Show the stats of the nodes at PATH: kind, size, versions, and times."),
-    "status": Listed(
-        f"{_CLI}.operating:status",
-        "Show the services and the output files of the daemon on this machine, or one SERVICE.",
-    ),
-    "sync": Listed(
-        f"{_CLI}.inspecting:sync", "Wait until the server that answers has all writes that were done before."
-    ),
+    "sample-config": Listed(f"{_CLI}.installed:sample_config", "Print a configuration for the daemon with all keys."),
+    "services": Listed(f"{_CLI}.inspecting:services", "Show the services that are registered below PATH."),
+    "set": Listed(f"{_CLI}.changing:set_", "Replace the data of PATH by DATA."),
+    "stat": Listed(f"{_CLI}.inspecting:stat", "Show the stats of nodes: kind, size, versions, and times."),
+    "status": Listed(f"{_CLI}.operating:status", "Show the services and output files of the daemon."),
+    "sync": Listed(f"{_CLI}.inspecting:sync", "Wait until the server has all earlier writes."),
     "tree": Listed(f"{_CLI}.inspecting:tree", "Draw the tree of PATH and the nodes below it."),
-    "unit": Listed(f"{_CLI}.installed:unit", "Print a unit for systemd that runs the daemon of this installation."),
-    "wait": Listed(
-        f"{_CLI}.observing:wait", "Wait until PATH exists, is absent, or has some data or number of children."
-    ),
-    "watch": Listed(
-        f"{_CLI}.observing:watch",
-        "Show each change of PATH, which need not exist, until interrupted; with -r also of all nodes below it.",
-    ),
-    "why": Listed(
-        f"{_CLI}.operating:why",
-        "Explain the condition of SERVICE: why it is registered or not, what happens next, and what happened before.",
-    ),
+    "unit": Listed(f"{_CLI}.installed:unit", "Print the systemd unit for the daemon of this installation."),
+    "wait": Listed(f"{_CLI}.observing:wait", "Wait until PATH exists, or meets another condition."),
+    "watch": Listed(f"{_CLI}.observing:watch", "Show each change of PATH until interrupted."),
+    "why": Listed(f"{_CLI}.operating:why", "Explain why SERVICE is registered or not."),
 }
 
 #: The commands that users of zkCli, etcdctl and kubectl look for, and ours.

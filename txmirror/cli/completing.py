@@ -73,7 +73,7 @@ add_completion_class(Bash)
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
-    """Print the script that completes commands, options, profiles and paths of nodes in a shell.
+    """Print the script for completion in bash, zsh or fish. It completes commands, options, profiles and paths of nodes.
 
     \b
     bash:  eval "$(txmirror completion bash)"

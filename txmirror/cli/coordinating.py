@@ -43,7 +43,7 @@ def queue() -> None:
 @click.option("--lines", is_flag=True, help="Put an entry for each line of the data, without its line end.")
 @click.pass_obj
 def put(invocation: Invocation, path: str, data: str, priority: int, lines: bool) -> int:
-    """Put DATA into the queue at PATH as one entry; "-", which is the default, reads it from standard input."""
+    """Put DATA into the queue at PATH as one entry. "-", which is the default, reads it from standard input."""
     content = read_content(invocation.stdin, data)
     values = content.removesuffix(b"\n").split(b"\n") if lines and content else [] if lines else [content]
     return invocation.run(lambda run: queueing.put(run, path, values, priority))
@@ -116,7 +116,7 @@ def peek(invocation: Invocation, path: str) -> int:
 @path_argument(root=False)
 @click.pass_obj
 def length(invocation: Invocation, path: str) -> int:
-    """Print the number of entries of the queue at PATH, also of those that are taken, and not consumed yet."""
+    """Print the number of entries of the queue at PATH. Those that are taken, and not consumed yet, count too."""
     return invocation.run(lambda run: queueing.length(run, path))
 
 
@@ -128,14 +128,14 @@ def length(invocation: Invocation, path: str) -> int:
 )
 @click.pass_obj
 def counter(invocation: Invocation, path: str, amount: int | None) -> int:
-    """Print the number of the counter at PATH: 0 if it does not exist."""
+    """Print the number of the counter at PATH. It is 0 if the counter does not exist."""
     return invocation.run(lambda run: meeting.count(run, path, amount))
 
 
 @click.group("barrier", no_args_is_help=False)
 @common_options
 def barrier() -> None:
-    """Let programs wait until a barrier is removed, or for each other."""
+    """Let programs wait at a barrier, or for each other."""
 
 
 @barrier.command("create")
@@ -152,7 +152,7 @@ def create(invocation: Invocation, path: str) -> int:
 @path_argument(root=False)
 @click.pass_obj
 def remove(invocation: Invocation, path: str) -> int:
-    """Remove the barrier at PATH: all that wait go on."""
+    """Remove the barrier at PATH. The programs that wait there go on."""
     return invocation.run(lambda run: meeting.remove_barrier(run, path))
 
 
@@ -181,7 +181,7 @@ def wait_(invocation: Invocation, path: str, wait: float | None) -> int:
 def run_(
     invocation: Invocation, path: str, count: int, name: str | None, wait: float | None, command: tuple[str, ...]
 ) -> int:
-    """Wait at PATH until there are enough participants, run COMMAND, wait until all have ended, and exit with its status."""
+    """Run COMMAND together with other participants. Wait at PATH until there are enough, run COMMAND, wait until all have ended, and exit with its status."""
     program = find_program(command[0])
 
     def work(run: Run) -> Deferred[Outcome]:

@@ -104,7 +104,7 @@ class _Checks:
         for report in reports:
             async for finding in self._limits(report):
                 yield finding
-        text = "servers do not tell jute.maxbuffer; requests of this command are limited to its default, 1 MiB"
+        text = "servers do not report jute.maxbuffer; requests of this command are limited to its default, 1 MiB"
         yield Finding("ok", "limits", text)
         if self._write is not None:
             yield await self._clock(self._write)
@@ -202,7 +202,7 @@ class _Checks:
         try:
             known = await client.who_am_i()
         except UnimplementedException:
-            yield Finding("ok", "login", "the server does not say as whom: it is older than 3.7")
+            yield Finding("ok", "login", "the server does not report the identities: it is older than 3.7")
         except ZooKeeperException as error:
             yield Finding("warn", "login", f"the identities are unknown: {error}")
         else:

@@ -32,7 +32,7 @@ _lines_option = click.option(
 )
 @click.pass_obj
 def locks(invocation: Invocation, path: str, recursive: bool, clients: bool, output: str) -> int:
-    """Show who holds the lock or the semaphore at PATH, and who waits, in their order: of txmirror, kazoo, Curator and go-zookeeper.
+    """Show the holders and the waiters of the lock at PATH. It may be a lock or semaphore of txmirror, kazoo, Curator or go-zookeeper.
 
     A node is there until its session ends. WHO is the data of the node.
     """
@@ -47,7 +47,7 @@ def locks(invocation: Invocation, path: str, recursive: bool, clients: bool, out
 @_lines_option
 @click.pass_obj
 def ensemble(invocation: Invocation, output: str) -> int:
-    """Show the state of each server: it asks them by the words "srvr", "mntr" and "conf", each server by itself.
+    """Show the state of each server of the ensemble. Each is asked by itself, by the words "srvr", "mntr" and "conf".
 
     BEHIND is the number of transactions that others have applied already, ANSWER the time of the answer. The exit status is 1 if a
     server does not answer, or if there is no leader.
@@ -68,7 +68,7 @@ def ensemble(invocation: Invocation, output: str) -> int:
 @_lines_option
 @click.pass_obj
 def doctor(invocation: Invocation, write: str | None, output: str) -> int:
-    """Check the way to ZooKeeper, a line for each check: names, ports, TLS, login, chroot, limits and clocks.
+    """Check each step on the way to ZooKeeper. The checks are of names, ports, TLS, login, chroot, limits and clocks.
 
     The exit status is 1 if a check has failed. Without --write nothing is written.
     """

@@ -68,7 +68,7 @@ class Export:
         self.count: int = reader.count
         self.complete: bool = reader.complete
         if not self.complete and not partial:
-            raise InvalidExport(path, "its end is missing: the export was cut. --partial uses what it has")
+            raise InvalidExport(path, "its end is missing: the export was cut. --partial imports its complete lines")
 
     def items(self, *, acls: bool) -> Iterator[Item]:
         """Return its nodes.
@@ -153,7 +153,7 @@ class _Import:
             await pace.turn()
             await writer.add(each)
 
-        self._run.note_doubt("run the same import again: it does what is missing")
+        self._run.note_doubt("run the same import again: it does the rest")
         with closing(writer):
             plan = await self._compare("Importing", write)
             await writer.finish()

@@ -60,7 +60,7 @@ def get(
 @output_option(_TEXT, (_TEXT, "yaml", "json", "jsonl"))
 @click.pass_obj
 def stat(invocation: Invocation, paths: tuple[str, ...], output: str) -> int:
-    """Show the stats of the nodes at PATH: kind, size, versions, and times.
+    """Show the stats of nodes: kind, size, versions, and times.
 
     The other formats have the names of ZooKeeper, times in seconds since 1970, and ids in hexadecimal.
     """
@@ -74,7 +74,7 @@ def stat(invocation: Invocation, paths: tuple[str, ...], output: str) -> int:
 @output_option("dir")
 @click.pass_obj
 def ls(invocation: Invocation, path: str, recursive: bool, output: str) -> int:
-    """List the names of the children of PATH; with -r the paths of all nodes below it."""
+    """List the names of the children of PATH. With -r, list the paths of all nodes below it."""
     return invocation.run(lambda run: reading.ls(run, path, output, recursive=recursive))
 
 
@@ -98,7 +98,7 @@ def tree(invocation: Invocation, path: str, data: bool, depth: int | None, outpu
 @output_option("table")
 @click.pass_obj
 def services(invocation: Invocation, path: str, output: str) -> int:
-    """Show the services that are registered below PATH: the ephemeral nodes there, and their data."""
+    """Show the services that are registered below PATH. These are the ephemeral nodes there, with their data."""
     return invocation.run(lambda run: reading.services(run, path, output))
 
 
@@ -107,8 +107,8 @@ def services(invocation: Invocation, path: str, output: str) -> int:
 @path_argument("/")
 @click.pass_obj
 def sync(invocation: Invocation, path: str) -> int:
-    """Wait until the server that answers has all writes that were done before.
+    """Wait until the server has all earlier writes.
 
-    Without it a server that lags may answer with older data.
+    Without this, a server that lags may answer with older data.
     """
     return invocation.run(lambda run: reading.sync(run, path))

@@ -37,13 +37,13 @@ def _quote(path: str) -> str:
 
 @click.command("unit")
 def unit() -> int:
-    """Print a unit for systemd that runs the daemon of this installation."""
+    """Print the systemd unit for the daemon of this installation."""
     click.echo(make_unit(sys.executable), nl=False)
     return 0
 
 
 @click.command("sample-config")
 def sample_config() -> int:
-    """Print a configuration for the daemon with all keys, each commented out and with its default."""
+    """Print a configuration for the daemon with all keys. Each is commented out, with its default."""
     click.echo(read_installed("txmirror.toml.sample"), nl=False)
     return 0

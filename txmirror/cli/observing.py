@@ -52,7 +52,7 @@ def watch(
     settle: float | None,
     initial: bool,
 ) -> int:
-    """Show each change of PATH, which need not exist, until interrupted; with -r also of all nodes below it.
+    """Show each change of PATH until interrupted. PATH need not exist. With -r, show also the changes of all nodes below it.
 
     Nodes that exist at the beginning are not shown. "settled" means that all nodes have been read, except those that "hidden"
     has named, at the beginning and after each reconnection; "stale" means that the connection is lost.
@@ -111,9 +111,9 @@ def wait(
     children: tuple[int, int | None] | None,
     timeout: float | None,
 ) -> int:
-    """Wait until PATH exists, is absent, or has some data or number of children.
+    """Wait until PATH exists, or meets another condition. The others are: it is absent, has some data, or a number of children.
 
-    The exit status is 0 if that is so, and 75 if it was not so in time. ZooKeeper may be out of reach meanwhile.
+    The exit status is 0 if the condition is met, and 75 if it was not met in time. ZooKeeper may be out of reach meanwhile.
     """
     if exists + absent + (value is not None) + (children is not None) > 1:
         raise click.UsageError("--exists, --absent, --value and --children exclude each other")

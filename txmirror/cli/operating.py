@@ -48,7 +48,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
 @_output
 @_control
 def status(service: str | None, output: str, control: str) -> int:
-    """Show the services and the output files of the daemon on this machine, or one SERVICE.
+    """Show the services and output files of the daemon. With SERVICE, show only that service.
 
     The exit status is 0 if all services are registered and all files are current, 1 if not, and 69 if the daemon does not answer.
     """
@@ -71,7 +71,7 @@ def status(service: str | None, output: str, control: str) -> int:
 @_output
 @_control
 def why(service: str, output: str, control: str) -> int:
-    """Explain the condition of SERVICE: why it is registered or not, what happens next, and what happened before.
+    """Explain why SERVICE is registered or not. Show the next step, and the changes before.
 
     The exit status is that of "status".
     """
@@ -105,7 +105,7 @@ def maint(
     output: str,
     control: str,
 ) -> int:
-    """Keep SERVICE, or with --host all services, out of the registry for a while. Without options, show what is kept out.
+    """Keep SERVICE out of the registry for a while. With --host, keep out all services. Without options, show the services that are kept out.
 
     It survives a restart of the daemon, if the configuration names a maintenance_file.
     """
@@ -134,7 +134,7 @@ def maint(
 @click.option("--undo", is_flag=True, help="Register the services again.")
 @_control
 def drain(undo: bool, control: str) -> int:
-    """Withdraw all services of the daemon, and wait until they are gone and their drain is over. Their checks go on."""
+    """Withdraw all services of the daemon. Return when they are gone and their drain is over. Their checks go on."""
     ask(control, "DELETE" if undo else "PUT", "/v1/daemon/drain", timeout=None)
     return Status.DONE
 

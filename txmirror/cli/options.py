@@ -169,7 +169,7 @@ def common_options_without(*names: str) -> Callable[[_F], _F]:
             *("-v", "--verbose"),
             is_flag=True,
             default=None,
-            help="Write the log to stderr, too: what happens to the session.",
+            help="Write the log of connections and sessions to stderr, too.",
         ),
     )
 

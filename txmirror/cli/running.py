@@ -53,7 +53,7 @@ def lock(
     grace: float | None,
     command: tuple[str, ...],
 ) -> int:
-    """Run COMMAND while holding the lock at PATH, and exit with its status.
+    """Run COMMAND while holding the lock at PATH. Exit with the status of COMMAND.
 
     TXMIRROR_TOKEN in its environment is the fencing token. When the lock is lost, COMMAND gets SIGTERM, and SIGKILL later.
     """
@@ -89,7 +89,7 @@ def elect(
     grace: float | None,
     command: tuple[str, ...],
 ) -> int:
-    """Stand for election at PATH, run COMMAND while this process leads, and exit with its status.
+    """Stand for election at PATH, and run COMMAND as the leader. Exit with the status of COMMAND when it ends by itself.
 
     TXMIRROR_TOKEN in its environment is the fencing token. When leadership is lost, COMMAND gets SIGTERM, and SIGKILL later;
     then the process stands for election again.
@@ -113,7 +113,7 @@ def elect(
 @program_argument(required=False)
 @click.pass_obj
 def register(invocation: Invocation, path: str, data: dict[str, str], command: tuple[str, ...]) -> int:
-    """Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.
+    """Register a service at PATH, and keep it registered. This lasts until an interrupt, or while COMMAND runs.
 
     COMMAND is started even if ZooKeeper is out of reach. txmirror exits with its status.
     """

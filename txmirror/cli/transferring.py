@@ -44,7 +44,7 @@ _rate_option = click.option(
 @_rate_option
 @click.pass_obj
 def export(invocation: Invocation, /, path: str, file: str, **options: Any) -> int:
-    """Write PATH and all nodes below it to FILE as lines of JSON, or to the standard output.
+    """Write PATH and all nodes below it to FILE. They are lines of JSON. Without FILE they go to the standard output.
 
     Nodes that are created and deleted meanwhile may be missing. If the export is cut, for instance by Ctrl-C, --resume continues it.
     """
@@ -63,10 +63,10 @@ def export(invocation: Invocation, /, path: str, file: str, **options: Any) -> i
     type=click.Choice([each.value for each in Existing]),
     default=Existing.FAIL.value,
     show_default=True,
-    help="What to do if a node exists and differs: fail before the first write, skip the node, or overwrite it.",
+    help="If a node exists and differs: fail before the first write, skip the node, or overwrite it.",
 )
 @click.option("--prune", is_flag=True, help="Delete the nodes below PATH that are not in FILE, except ephemeral ones.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only list what would be written.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only list the writes.")
 @click.option("--no-acls", is_flag=True, help="Ignore the ACLs in FILE.")
 @click.option("--ephemerals", is_flag=True, help="Create the ephemeral nodes in FILE as persistent ones.")
 @click.option("--partial", is_flag=True, help="Accept an export that was cut.")
@@ -83,9 +83,9 @@ def export(invocation: Invocation, /, path: str, file: str, **options: Any) -> i
 def import_(
     invocation: Invocation, /, path: str, file: str, existing: str, no_acls: bool, output: str, **options: Any
 ) -> int:
-    """Make PATH and the nodes below it as they are in FILE, which "export" has written, or in the standard input.
+    """Make PATH and the nodes below it equal to an export. The export is FILE, or the standard input.
 
-    FILE is checked as a whole before the first write. If the import is cut, run it again: it does what is missing.
+    FILE is checked as a whole before the first write. If the import is cut, run it again: it does the rest.
     """
     settings = ImportOptions(Existing(existing), acls=not no_acls, as_json=output == "jsonl", **options)
     chroot = bool(parse_servers(invocation.settings().servers).chroot)
@@ -119,7 +119,7 @@ def diff(
     ephemerals: bool,
     output: str,
 ) -> int:
-    """Show the differences between PATH and OTHER, which may be in another ensemble, or an export.
+    """Show the differences between PATH and OTHER. OTHER may be in another ensemble, or an export.
 
     OTHER is PATH by default. The exit status is 0 if they are equal, 1 if they differ, and 2 if one of them does not exist.
     """

@@ -67,7 +67,7 @@ class AccessKeys:
 
     def _password(self, errors: list[tuple[str, str]]) -> str | None:
         if self.username is not None and ":" in self.username:
-            errors.append((".username", "it has a colon: the password stands in password_file"))
+            errors.append((".username", "it has a colon: the password belongs in password_file"))
         if (self.username is None) != (self.password_file is None):
             errors.append(("", "username and password_file go together: one is there without the other"))
         if self.password_file is None:

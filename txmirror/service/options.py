@@ -77,7 +77,7 @@ class Options(usage.Options):
         [
             "check",
             None,
-            "Check the configuration, print what would be done, and exit with 0, or with 78 if it is invalid",
+            "Check the configuration, print the actions of the daemon, and exit with 0, or with 78 if it is invalid",
         ],
         [
             "embedded",

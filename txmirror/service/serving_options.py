@@ -33,9 +33,9 @@ READERS: Sequence[Sequence[str | None]] = (
         "token-file",
         None,
         None,
-        "The file with the token that HTTP requests must have; needed if other machines reach it",
+        "The file with the token that HTTP requests must have; needed if other machines reach the address",
     ],
-    ["root", None, None, "The znode whose children are the services that are served [default: /services]"],
+    ["root", None, None, "The znode whose children are the served services [default: /services]"],
     ["domain", None, None, "The domain of DNS [default: mirror]"],
 )
 
@@ -44,7 +44,7 @@ class ServeOptions(usage.Options):
     """Serve the services to readers by HTTP and DNS, and register nothing."""
 
     longdesc = (
-        "Serves what is registered in ZooKeeper: a page for people, an HTTP API, and DNS. Nothing is registered, and nothing is"
+        "Serves the registered services to readers: by a page for people, an HTTP API, and DNS. Nothing is registered, and nothing is"
         " changed in ZooKeeper."
     )
     optParameters: Sequence[Sequence[str | None]] = [*CONNECTION, *READERS, *ACCESS_PARAMETERS]
@@ -52,7 +52,7 @@ class ServeOptions(usage.Options):
         [
             "protected",
             None,
-            "Show readers the znodes that the credentials may read, too, and not those alone that everybody may",
+            "Show readers also the znodes that only these credentials may read",
         ],
         *ACCESS_FLAGS,
     ]

@@ -503,7 +503,7 @@ class ImportTests(TransferTestCase):
         self.start_server()
         self.world.pass_time(10.0)
         self.assertEqual(command.status, 69)
-        self.assertIn("run the same import again: it does what is missing", command.err)
+        self.assertIn("run the same import again: it does the rest", command.err)
         self.do("import", "/copy", self.file)
         self.assertEqual(len(self.tree("/copy")), 901)
 
@@ -577,7 +577,7 @@ class InvalidFileTests(TransferTestCase):
 
     def test_ends(self) -> None:
         root = '{"path": "/", "data": ""}'
-        cut = "its end is missing: the export was cut. --partial uses what it has"
+        cut = "its end is missing: the export was cut. --partial imports its complete lines"
         self.assert_invalid(_HEAD, root, says=cut)
         count = "there should be 2 nodes, but there are 1: correct the number if you mean it"
         self.assert_invalid(_HEAD, root, '{"nodes": 2}', says=count, number=3)

@@ -72,7 +72,7 @@ class AccessTests(ConfigurationCase):
         self.assertEqual(self.faults('password_file = "password"'), [together])
         self.assertEqual(
             self.faults(f'username = "app:{SECRET}"'),
-            ["username: it has a colon: the password stands in password_file", together],
+            ["username: it has a colon: the password belongs in password_file", together],
         )
         self.assertEqual(self.faults("username = 5"), ["username: it is no string"])
         self.assertEqual(self.faults('username = ""'), ["username: it is empty"])
