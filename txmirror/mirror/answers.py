@@ -128,10 +128,16 @@ class Answers:
 
     def missing(self, part: int, path: str, zxid: int) -> None:
         """Show that a node does not exist, or find out: a read of a missing node leaves no watch for its creation."""
-        if self._cache.covers(path) or not self._cache.wants_existence(path):
-            if not self._is_late(part, path, zxid):
-                self._absent(path, zxid)
-                self._settle(part, path)
+        covered = self._cache.covers(path)
+        if covered or not self._cache.wants_existence(path):
+            if self._is_late(part, path, zxid):
+                return
+            self._absent(path, zxid)
+            if part == DATA and not covered:
+                # The watch on its parent's children reports its creation. What has marked it as outdated is older than the reply:
+                # a server that is to set a watch on a missing node sends an event, and the next batch would cause another one.
+                self._store.discard(DATA, path)
+            self._settle(part, path)
         elif part == DATA:
             self._store.maybe_absent.add(path)
             if self._store.interrupt(DATA, path):

@@ -8,14 +8,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
-from txmirror.errors import ClosingException
-from txmirror.mirror import Existence, MirrorState, Node
+from txmirror.errors import ClosingException, NoAuthException
+from txmirror.mirror import Existence, MirrorState, Node, watched_reads
 from txmirror.mirror.read_queue import PendingRead
 from txmirror.mirror.store import DATA, PartState, Store, TreeIndex
 from txmirror.mirror.watched_reads import WatchedReads
 from txmirror.test.client.peer import STAT
 from txmirror.test.mirror.test_scale import ManyTestCase
 from txmirror.test.mirror.world import MirrorTestCase, ScriptedTestCase, watch_value
+from txmirror.testing import MemoryReactor
 from txmirror.types import EventType, News, WatchedEvent
 from txmirror.wire import (
     GetChildren2Request,
@@ -173,6 +174,49 @@ class ReleasedTests(FloodTestCase):
             self.change_all(b"%d" % number)
             self.assert_shown(nodes)
         self.assertEqual([each.type for each in told if isinstance(each, WatchedEvent)], [EventType.CHANGED] * 2)
+
+
+class NodeByNodeTests(ManyTestCase):
+    """A tree without a persistent watch, at a server that has batched reads, by which all data is read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(watched_reads, "_SINGLES", 0)
+        self.patch(watched_reads, "_FEWEST", 1)
+        self.patch(MemoryReactor, "patience", 20_000)
+        self.plant(_COUNT)
+        self.world.server.fail_next("add_watch", NoAuthException())
+        self.tree = self.mirror.tree("/s")
+        self.settle()
+        self.assertEqual(self.world.server._replica.watches.count(), 2 * (_COUNT + 101))
+
+    def remove_many(self) -> None:
+        """Delete 90 nodes in transactions."""
+        for first in range(0, 90, 30):
+            transaction = self.other.transaction()
+            for group in range(first, first + 30):
+                transaction.delete(f"/s/{group}/0")
+            transaction.commit()
+
+    def test_deleted_together(self) -> None:
+        """Many nodes are deleted at once, and each is read once more, although the server answers a watch on a missing node with an
+        event.
+        """
+        requests = self.world.requests()
+        self.remove_many()
+        self.settle()
+        self.compare(self.tree)
+        self.assertLess(self.world.requests() - requests, 400)
+
+    def test_created_again(self) -> None:
+        """Their creation is noticed, also if it comes before the replies to the reads."""
+        for turns in range(0, 60, 3):
+            self.remove_many()
+            self.world.reactor.take_turns(turns)
+            for group in range(90):
+                self.other.create(f"/s/{group}/0", b"again")
+            self.settle()
+            self.compare(self.tree)
 
 
 class OldFloodTests(FloodTests):
