@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from txmirror import paths
 from txmirror.cli.formats import data_fields, excerpt, record_lines
 from txmirror.cli.run import Outcome, Run
+from txmirror.cli.servers.asking import make_asker
 from txmirror.cli.servers.clients import clients_of
-from txmirror.cli.servers.words import Asker
 from txmirror.cli.settings import Settings
 from txmirror.cli.subtrees.records import Record, path_of
 from txmirror.cli.subtrees.walk import Walk
@@ -81,10 +81,7 @@ async def _locks(run: Run, settings: Settings, path: str, output: str, recursive
     connected: dict[int, str] | None = None
     errors: list[str] = []
     if clients:
-        wrap = None if settings.access.tls is None else settings.access.tls.prepare()
-        connected, errors = await clients_of(
-            Asker(run.reactor, settings.timeout, wrap), parse_servers(settings.servers).servers
-        )
+        connected, errors = await clients_of(make_asker(run.reactor, settings), parse_servers(settings.servers).servers)
     known = connected if not errors else None
     heads = (*_HEADS[:3], "CLIENT", *_HEADS[3:]) if clients else _HEADS
     records = [each.value(connected) for each in found]

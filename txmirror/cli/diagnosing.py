@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,10 +14,11 @@ from twisted.internet.interfaces import IAddress
 from txmirror import paths
 from txmirror.cli.formats import json_line
 from txmirror.cli.run import Outcome, Run
+from txmirror.cli.servers.answers import HOW_TO_ALLOW, NoAnswer, NotAllowed
+from txmirror.cli.servers.asking import make_asker
 from txmirror.cli.servers.certificates import accept_any, certificate_of
 from txmirror.cli.servers.opening import open_session
 from txmirror.cli.servers.reports import WORDS, ServerReport, report_on
-from txmirror.cli.servers.words import Asker, NoAnswer, NotAllowed
 from txmirror.cli.settings import Settings
 from txmirror.cli.sizes import show_bytes
 from txmirror.cli.statuses import Status
@@ -33,7 +33,6 @@ _SOON: Final = 30
 _CLOCK: Final = 1.0
 #: The part of a limit from which on there is a warning.
 _NEARLY: Final = 0.8
-_CONNECTION: Final = re.compile(r" /(\S+):\d+\[")
 
 
 @attrs.frozen
@@ -78,7 +77,7 @@ class _Checks:
         self._settings = settings
         self._write = write
         self._wrap = None if settings.access.tls is None else settings.access.tls.prepare()
-        self._asker = Asker(run.reactor, settings.timeout, self._wrap)
+        self._asker = make_asker(run.reactor, settings)
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Do all checks."""
@@ -87,7 +86,7 @@ class _Checks:
         for server in parsed.servers:
             async for finding in self._server(server, reports):
                 yield finding
-        if not reports:
+        if not reports and self._settings.admin_port is None:
             yield Finding("fail", "session", "no server can be reached", "see the failures above")
             return
         try:
@@ -176,11 +175,15 @@ class _Checks:
         if report.refused:
             missing = " and ".join(WORDS[word] for word in report.refused)
             text = f"{missing} are unknown: the server does not allow {', '.join(report.refused)}"
-            advice = f"add them to 4lw.commands.whitelist in its zoo.cfg: {','.join(WORDS)}"
+            advice = f"add them {HOW_TO_ALLOW}: {','.join(WORDS)}"
             findings.append(Finding("warn", f"words {server}", text, advice))
         return findings
 
     def _advice(self, problem: str) -> str:
+        if self._settings.admin_port is not None:
+            return (
+                "start the server, or correct --admin-port: see admin.enableServer and admin.serverPort in its zoo.cfg"
+            )
         if "refused" in problem:
             return "start the server, or correct the port in --servers"
         if "serves no requests" in problem:
@@ -247,12 +250,12 @@ class _Checks:
 
     async def _connections(self, server: Server, check: str, most: int) -> Finding:
         try:
-            answer = await self._asker.ask(server, "cons")
+            clients = await self._asker.clients(server)
         except NotAllowed:
             return Finding("ok", check, f"at most {most} connections from one address")
         except NoAnswer as error:
             return Finding("warn", check, f"the number of connections is unknown: {error}")
-        counts = Counter(_CONNECTION.findall(answer))
+        counts = Counter(each.host for each in clients)
         address, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
         text = f"{count} connections from {address}, of at most {most} from one address"
         if count >= _NEARLY * most:
@@ -292,7 +295,7 @@ def _address(address: IAddress) -> str:
 
 
 def _no_quorum(reports: list[ServerReport]) -> bool:
-    return all(report.mode is None for report in reports)
+    return bool(reports) and all(report.mode is None for report in reports)
 
 
 def _tls_advice(reason: str) -> str:

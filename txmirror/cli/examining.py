@@ -7,7 +7,14 @@ import click
 
 from txmirror.cli import contenders, diagnosing, surveying
 from txmirror.cli.invocation import Invocation
-from txmirror.cli.options import check_path, common_options, path_argument, recursive_option, session_timeout_option
+from txmirror.cli.options import (
+    check_path,
+    common_options,
+    keep,
+    path_argument,
+    recursive_option,
+    session_timeout_option,
+)
 
 _lines_option = click.option(
     *("-o", "--output"),
@@ -15,6 +22,16 @@ _lines_option = click.option(
     default="text",
     show_default=True,
     help="The output format.",
+)
+
+
+_admin_option = click.option(
+    "--admin-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    expose_value=False,
+    callback=keep,
+    help="Ask the servers' AdminServers at this port, by HTTP, in place of the words. It is 8080 by default there.",
 )
 
 
@@ -30,6 +47,7 @@ _lines_option = click.option(
     show_default=True,
     help="The output format.",
 )
+@_admin_option
 @click.pass_obj
 def locks(invocation: Invocation, path: str, recursive: bool, clients: bool, output: str) -> int:
     """Show the holders and the waiters of the lock at PATH. It may be a lock or semaphore of txmirror, kazoo, Curator or go-zookeeper.
@@ -44,6 +62,7 @@ def locks(invocation: Invocation, path: str, recursive: bool, clients: bool, out
 
 @click.command("ensemble")
 @common_options
+@_admin_option
 @_lines_option
 @click.pass_obj
 def ensemble(invocation: Invocation, output: str) -> int:
@@ -65,6 +84,7 @@ def ensemble(invocation: Invocation, output: str) -> int:
     help="Also create an ephemeral node below PATH, and delete it: for writing, and to compare clocks.",
 )
 @session_timeout_option
+@_admin_option
 @_lines_option
 @click.pass_obj
 def doctor(invocation: Invocation, write: str | None, output: str) -> int:

@@ -90,7 +90,7 @@ class CommonOption(click.Option):
 
 
 def _access_option(option: AccessOption) -> Callable[[_F], _F]:
-    def keep(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:
+    def keep_access(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:
         invocation = ctx.find_object(Invocation)
         if value is not None and invocation is not None:
             invocation.access[option.name] = value
@@ -104,7 +104,7 @@ def _access_option(option: AccessOption) -> Callable[[_F], _F]:
         cls=CommonOption,
         expose_value=False,
         default=None,
-        callback=keep,
+        callback=keep_access,
         help=f"{option.help} [{option.variable}]",
         **kind,
     )
@@ -118,7 +118,8 @@ def _session_time(ctx: click.Context, param: click.Parameter, value: str | None)
     _keep(str(param.name), ctx, None if value is None else _seconds(value, _SHORTEST))
 
 
-def _plain(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep the value of an option for the settings, which have it by the option's name."""
     _keep(str(param.name), ctx, value)
 
 
@@ -131,7 +132,7 @@ def common_options_without(*names: str) -> Callable[[_F], _F]:
     """Add the options that all commands share, except those that the command defines differently."""
 
     def option(*own: str, **settings: Any) -> tuple[str, Callable[[_F], _F]]:
-        return own[-1], click.option(*own, cls=CommonOption, expose_value=False, **{"callback": _plain, **settings})
+        return own[-1], click.option(*own, cls=CommonOption, expose_value=False, **{"callback": keep, **settings})
 
     options: tuple[tuple[str, Callable[[_F], _F]], ...] = (
         option(

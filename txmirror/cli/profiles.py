@@ -16,7 +16,7 @@ from txmirror.cli.sizes import parse_size
 from txmirror.client import parse_servers
 from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.errors import InvalidValue, plain_key, unknown_keys
-from txmirror.configuration.rules import Duration, Text, ZnodePath
+from txmirror.configuration.rules import Duration, Number, Text, ZnodePath
 from txmirror.configuration.sources import TOMLError, parse_toml
 from txmirror.configuration.structuring import Structurer
 from txmirror.files import follow_links, read_file
@@ -60,6 +60,8 @@ class Profile:
     """As ``--session-timeout``."""
     max_reply: Annotated[int | None, _Size()] = None
     """As ``--max-reply``: from 1K to 256M."""
+    admin_port: Annotated[int | None, Number(1, 65535, whole=True)] = None
+    """As ``--admin-port``: the port of the servers' AdminServers, for ``ensemble``, ``doctor`` and ``locks``."""
     access: AccessKeys = attrs.field(factory=AccessKeys)
     """The credentials, the ACL of new nodes, and TLS, with the keys of the daemon's ``[zookeeper.access]``."""
 
@@ -82,6 +84,7 @@ class Profile:
             "timeout": self.timeout,
             "session_timeout": self.session_timeout,
             "max_reply": self.max_reply,
+            "admin_port": self.admin_port,
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -22,6 +22,8 @@ class Settings:
     session_timeout: float = 10.0
     max_reply: int = DEFAULT_MAX_REPLY
     """The longest reply to accept, in bytes."""
+    admin_port: int | None = None
+    """The port of the servers' AdminServers, to ask them in place of four-letter words; None asks by words."""
     quiet: bool = False
     """True to write error messages only."""
     verbose: bool = False

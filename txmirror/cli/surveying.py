@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 
 from txmirror.cli.formats import json_line, table_lines
 from txmirror.cli.run import Outcome, Run
+from txmirror.cli.servers.answers import HOW_TO_ALLOW
+from txmirror.cli.servers.asking import make_asker
 from txmirror.cli.servers.opening import open_session
 from txmirror.cli.servers.reports import WORDS, ServerReport, report_on_all
-from txmirror.cli.servers.words import Asker
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import Status, message_of
 from txmirror.client import parse_servers
@@ -60,10 +61,7 @@ class Survey:
         for report in self.reports:
             if report.refused:
                 missing = " and ".join(WORDS[word] for word in report.refused)
-                yield (
-                    f"{report.server}: {missing} are unknown: add {', '.join(report.refused)} to 4lw.commands.whitelist"
-                    " in its zoo.cfg"
-                )
+                yield f"{report.server}: {missing} are unknown: add {', '.join(report.refused)} {HOW_TO_ALLOW}"
             yield from (f"{report.server} lacks {what}" for what in report.lacks)
         if isinstance(self.configuration, str):
             yield f"the configuration is unknown: {self.configuration}"
@@ -90,9 +88,8 @@ def ensemble(run: Run, settings: Settings, *, as_json: bool) -> Deferred[Outcome
 
 
 async def _ensemble(run: Run, settings: Settings, as_json: bool) -> Outcome:
-    wrap = None if settings.access.tls is None else settings.access.tls.prepare()
     servers = parse_servers(settings.servers).servers
-    reports = await report_on_all(Asker(run.reactor, settings.timeout, wrap), servers)
+    reports = await report_on_all(make_asker(run.reactor, settings), servers)
     survey = Survey(reports, await _configuration(run, settings, reports))
     problems = list(survey.problems())
     lines = _json(survey, problems) if as_json else _text(survey, problems, run.console.width)
@@ -100,7 +97,7 @@ async def _ensemble(run: Run, settings: Settings, as_json: bool) -> Outcome:
 
 
 async def _configuration(run: Run, settings: Settings, reports: Sequence[ServerReport]) -> EnsembleConfig | str:
-    if all(report.problem is not None for report in reports):
+    if settings.admin_port is None and all(report.problem is not None for report in reports):
         return "no server answers"
     try:
         await open_session(run.client, settings.access, settings.timeout, run.reactor)

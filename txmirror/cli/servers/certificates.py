@@ -13,7 +13,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.cli.servers.words import NoAnswer, explain_failure
+from txmirror.cli.servers.answers import NoAnswer
+from txmirror.cli.servers.exchange import explain_failure
 from txmirror.client import Server
 from txmirror.client.connection.endpoints import TLSWrapper, connect_to_server, explain_loss
 

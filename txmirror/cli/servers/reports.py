@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from txmirror.cli.servers.words import Asker, NoAnswer, NotAllowed
+from txmirror.cli.servers.answers import Asker, NoAnswer, NotAllowed
 from txmirror.cli.together import together
 from txmirror.client import Server
 
@@ -107,16 +107,16 @@ async def report_on(asker: Asker, server: Server) -> ServerReport:
     report = ServerReport(server)
     begun = asker.reactor.seconds()
     try:
-        report.srvr = _colons(await asker.ask(server, "srvr"))
+        report.srvr = await asker.ask(server, "srvr")
     except NotAllowed:
         report.refused.append("srvr")
     except NoAnswer as error:
         report.problem = str(error)
         return report
     report.round_trip = asker.reactor.seconds() - begun
-    for word, parse in (("mntr", _tabs), ("conf", _equals)):
+    for word in ("mntr", "conf"):
         try:
-            setattr(report, word, parse(await asker.ask(server, word)))
+            setattr(report, word, await asker.ask(server, word))
         except NotAllowed:
             report.refused.append(word)
         except NoAnswer as error:
@@ -127,20 +127,3 @@ async def report_on(asker: Asker, server: Server) -> ServerReport:
 async def report_on_all(asker: Asker, servers: tuple[Server, ...]) -> list[ServerReport]:
     """Ask several servers at the same time. It never fails."""
     return await together(report_on(asker, server) for server in servers)
-
-
-def _colons(text: str) -> dict[str, str]:
-    return _pairs(text, ": ")
-
-
-def _tabs(text: str) -> dict[str, str]:
-    return _pairs(text, "\t")
-
-
-def _equals(text: str) -> dict[str, str]:
-    return _pairs(text, "=")
-
-
-def _pairs(text: str, separator: str) -> dict[str, str]:
-    pairs = (line.partition(separator) for line in text.splitlines())
-    return {name.strip(): value.strip() for name, found, value in pairs if found}

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.cli.servers.reports import WORDS, ServerReport
-from txmirror.cli.servers.words import Asker
+from txmirror.cli.servers.words import WordAsker
 from txmirror.cli.surveying import Survey
 from txmirror.client import Server
 from txmirror.printable import session_name
@@ -196,13 +196,13 @@ class WordsTests(CommandTestCase):
         (block,) = tested_blocks("docs/operations/command.rst", __name__)
         (line,) = block.lines
         sent = set[str]()
-        ask = Asker.ask
+        send = WordAsker.send
 
-        def note(asker: Asker, server: Server, word: str) -> Deferred[str]:
+        def note(asker: WordAsker, server: Server, word: str) -> Deferred[str]:
             sent.add(word)
-            return ask(asker, server, word)
+            return send(asker, server, word)
 
-        self.patch(Asker, "ask", note)
+        self.patch(WordAsker, "send", note)
         self.make("/lock")
         self.make("/lock/" + "a" * 32 + "__lock__0000000001", ephemeral=True)
         for arguments in (("ensemble",), ("doctor",), ("locks", "/lock", "--clients")):
