@@ -89,7 +89,7 @@ class ZooKeeper:
     access: Access = attrs.field(factory=Access, metadata=_RESTART)
     """The credentials, the ACL of new nodes, and TLS: see below."""
     parent: Annotated[str, Choice(("persistent", "container"))] = attrs.field(default="persistent", metadata=_RESTART)
-    """The kind of the nodes that are created above a service's. ZooKeeper deletes a container some time after its last child."""
+    """The kind of the nodes that are created above a service's node. ZooKeeper deletes a container some time after its last child."""
     state_file: Annotated[str | None, FileName()] = attrs.field(default=None, metadata=_RESTART)
     """The file that keeps the session, so that a restarted daemon takes it over with its nodes. Default: a restarted daemon
     registers anew."""
@@ -124,7 +124,7 @@ class Daemon:
     control: Annotated[str | None, FileName(longest=LONGEST_SOCKET)] = attrs.field(default=None, metadata=_RESTART)
     """The UNIX socket for ``txmirror status`` and other commands. Default: none."""
     control_group: Annotated[str | None, Text(kind="name of a group")] = attrs.field(default=None, metadata=_RESTART)
-    """The group whose members may use that socket. Default: only this user."""
+    """The group whose members may use the control socket. Default: only this user."""
     metrics: Annotated[SocketAddress | None, AddressAndPort()] = attrs.field(default=None, metadata=_RESTART)
     """The IP address and port for Prometheus and for load balancers, for example ``127.0.0.1:9145``: ``/metrics``, ``/healthz`` and
     ``/readyz``, which are also at the control socket. Everybody who reaches the port may read them. Default: none."""
@@ -201,7 +201,7 @@ class Service:
     checks: tuple[Check, ...] = attrs.field(default=(), metadata={"key": "check"})
     """The health checks: see below. Without any, the service is always registered."""
     require: Annotated[str, Choice(("all", "any"))] = attrs.field(default="all", metadata=_DEFAULTABLE)
-    """Which of the checks must pass."""
+    """The checks that must pass: all of them, or any one."""
     flap_hold: FlapHold = attrs.field(factory=FlapHold, metadata=_DEFAULTABLE)
     """The hold of a service that goes up and down too often: see below."""
     takeover: Annotated[str, Choice((SAME_INSTANCE, WAIT))] = attrs.field(default=SAME_INSTANCE, metadata=_DEFAULTABLE)

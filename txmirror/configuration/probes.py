@@ -151,7 +151,7 @@ class HTTP:
 
 @attrs.frozen(kw_only=True)
 class Process:
-    """Passes while the process runs whose number is in a file."""
+    """Passes while a process runs. The number of the process is in a file."""
 
     type: ClassVar[str] = "process"
     settings: ClassVar[tuple[str, ...]] = _INSTANT
@@ -175,7 +175,7 @@ class File:
 
 @attrs.frozen(kw_only=True)
 class TTL:
-    """Is pushed by the service itself, through the control socket. It fails if the last push is too old."""
+    """Has the result that the service itself pushes, through the control socket. It fails if the last push is too old."""
 
     type: ClassVar[str] = "ttl"
     settings: ClassVar[tuple[str, ...]] = ("on_fail",)
@@ -221,7 +221,7 @@ class CheckSettings:
         default=attrs.Factory(lambda self: max(_SHORTEST, self.interval / 4), takes_self=True),
         metadata={"default": "a quarter of ``interval``"},
     )
-    """The same while the results since the last decision are too few for another one."""
+    """The same while the state is about to change: before the first decision, and while the latest result differs from the state."""
     jitter: Annotated[float, Number(0, 0.9)] = 0.1
     """The part of a pause by which it varies at random."""
     timeout: Annotated[float, Duration(0.01, _LONGEST)] = attrs.field(
@@ -232,7 +232,7 @@ class CheckSettings:
     rise: Annotated[int, Number(1, 1000, whole=True)] = 2
     """The number of runs in succession that must pass before the check counts as passing."""
     fall: Annotated[int, Number(1, 1000, whole=True)] = 3
-    """The number that must fail before it counts as failing."""
+    """The number of runs in succession that must fail before the check counts as failing."""
     on_fail: Annotated[str, Choice(("down", "warn"))] = "down"
     """The effect of a failing check: the service goes down, or stays registered, with a warning in its znode."""
 
@@ -280,6 +280,6 @@ class FlapHold:
     downs: Annotated[int, Number(0, 1000, whole=True)] = 3
     """The number of times that it must go down within ``window``; 0 never holds it."""
     window: Annotated[float, Duration(1.0, YEAR)] = 300.0
-    """The time in which they count."""
+    """The time within which these are counted."""
     hold: Annotated[float, Duration(0.0, YEAR)] = 60.0
     """The time for which its checks must pass before it goes up again."""

@@ -72,10 +72,10 @@ class Watch:
     settle: Annotated[float, Duration(0.0, 3600.0)] = 2.0
     """The time after a change, a half more or less, within which later changes are collected. The first one is written at once."""
     keep_if_below: Annotated[float, Number(0, 1)] = 0.5
-    """The part of the last list's length below which a new list is not believed at once, for example 0.5. An empty list never is.
-    0 believes every list."""
+    """The part of the last list's length below which a new list does not replace the file at once, for example 0.5. An empty list never
+    does. With 0 every list does, also an empty one."""
     keep_for: Annotated[float, Duration(0.0, 86400.0)] = 60.0
-    """The longest time for which the former list is then kept."""
+    """The longest time for which the former list then stays in the file."""
 
     @property
     def permissions(self) -> int:

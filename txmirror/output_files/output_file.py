@@ -125,7 +125,7 @@ class OutputFile:
         if state is OutputState.UNKNOWN:
             return "the list was not read yet"
         if state is OutputState.KEPT:
-            return "the list is much shorter than before, and is not believed yet"
+            return "the list is much shorter than before, and does not replace the file yet"
         if state is OutputState.STALE:
             return "the list was not read again since the connection to ZooKeeper was lost"
         if self.failure is not None:
