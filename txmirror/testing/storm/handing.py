@@ -73,7 +73,7 @@ class HandingOver:
         self._ended("it has left its session")
         if ticket is not None and self._is_known(ticket.session_id):
             self._handed = (ticket.session_id, self._scene.truth.generation)
-        self._replies.take_over(self._make(ticket))
+        self._replies.take_over(self._make(ticket), has_session=ticket is not None)
         self._connect()
 
     def _is_known(self, session: int) -> bool:

@@ -47,6 +47,9 @@ class Replies:
         self._name = name
         self.client: ZooKeeperClient = client
         self.observers: list[Callable[[int], object]] = []
+        #: The name of the client in the history. Clients that follow one another in the same session have the same name.
+        self._client_name = name
+        self._clients = 1
         #: The number of sessions of the clients before this one.
         self._earlier = 0
         #: The data generation and the zxid of the latest reply.
@@ -59,10 +62,19 @@ class Replies:
         """The number of the present session, of all sessions of all clients."""
         return self._earlier + self.client.session.session_number
 
-    def take_over(self, client: ZooKeeperClient) -> None:
-        """Go on with another client, which takes over the session of the former one."""
+    def take_over(self, client: ZooKeeperClient, *, has_session: bool) -> None:
+        """Go on with another client.
+
+        :param has_session: it takes over the session of the former one. Otherwise it knows nothing of it, so a server that lags may
+            show it an older state.
+        """
         self._earlier += self.client.session.session_number
         self.client = client
+        if not has_session:
+            self._floor = (0, 0)
+            self._clients += 1
+            self._client_name = f"{self._name} ({self._clients})"
+            self._scene.journal.pipelined.add(self._client_name)
 
     def check_that(self, holds: bool, complaint: str | Callable[[], str]) -> None:
         """Record a violation, if something does not hold."""
@@ -74,7 +86,7 @@ class Replies:
 
     def begin(self, call: Call) -> Operation:
         """Note that an operation begins."""
-        return self._scene.journal.begin(self._name, self._earlier + session_to_come(self.client.session), call)
+        return self._scene.journal.begin(self._client_name, self._earlier + session_to_come(self.client.session), call)
 
     def end(self, operation: Operation, zxid: int | None, answer: Answer | None) -> None:
         """Note that an operation has succeeded."""
