@@ -3,6 +3,7 @@
 Its argument is the address of a ZooKeeper server; the default is localhost:2181.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,8 @@ class SettingsWatcher:
             self._changed(settings)
 
     def _refuse(self, error: Exception) -> None:
-        print("refused:", str(error.args[0]).partition(":")[0])
+        reason, *_ = re.split("[:.] ", str(error.args[0]))  # details follow
+        print("refused:", reason)
 
 
 async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
