@@ -27,6 +27,7 @@ extensions = [
     "routes_table",
     "shared_paths",
     "short_names",
+    "whole_files",
 ]
 exclude_patterns = ["_build"]
 

@@ -3,7 +3,6 @@
 import os
 import sys
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 from twisted.web.client import readBody
@@ -14,7 +13,7 @@ from txmirror.endpoints import RegistryAgent
 SERVERS = os.environ.get("TXMIRROR_SERVERS", "127.0.0.1:2181")
 
 
-async def main(reactor: IReactorTime, number: str) -> None:
+async def main(reactor: IReactorTime, number: str = "1") -> None:
     registry = ServiceRegistry(SERVERS)
     agent = RegistryAgent(registry)
     for _ in range(int(number)):
@@ -25,4 +24,4 @@ async def main(reactor: IReactorTime, number: str) -> None:
 
 
 if __name__ == "__main__":
-    react(lambda reactor, number: Deferred.fromCoroutine(main(reactor, number)), sys.argv[1:])
+    react(main, sys.argv[1:])

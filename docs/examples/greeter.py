@@ -24,11 +24,11 @@ class Greeter(Resource):
         return f"Hello from {self.name}".encode()
 
 
-async def main(reactor: IReactorCore, name: str) -> None:
+async def main(reactor: IReactorCore, name: str = "Ada") -> None:
     port = await serverFromString(reactor, ENDPOINT).listen(Site(Greeter(name)))
     print(name, "listens at port", port.getHost().port)
     await Deferred()  # serve until Ctrl-C
 
 
 if __name__ == "__main__":
-    react(lambda reactor, name: Deferred.fromCoroutine(main(reactor, name)), sys.argv[1:])
+    react(main, sys.argv[1:])

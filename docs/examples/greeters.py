@@ -23,4 +23,4 @@ async def main(reactor: IReactorTime) -> None:
 
 
 if __name__ == "__main__":
-    react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+    react(main)

@@ -21,6 +21,8 @@ from txmirror.printable import on_one_line
 _DEFAULT = "/run/txmirror/control.sock"
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+#: The most characters of a check's output in a line for people.
+_LONGEST_OUTPUT = 300
 #: The condition of a service that is well.
 _REGISTERED = "registered"
 
@@ -209,10 +211,17 @@ def _explain(service: Any) -> Iterator[str]:
     yield f"Znode: {service['path']}.{owner}"
     yield f"Next: {service['next']}."
     for check in service["checks"]:
-        output = "" if check["output"] is None else f": {on_one_line(check['output'])}"
+        output = "" if check["output"] is None else f": {_shorten(on_one_line(check['output']))}"
         yield f"Check {check['name']} ({check['type']}) is {check['state']}, last at {_time(check['time'])}{output}"
     for change in service["transitions"]:
         yield f"{_time(change['time'])}  {change['after']}: {change['reason']}"
+
+
+def _shorten(text: str) -> str:
+    """Return the beginning of a check's output: that of a check by HTTP has the response's body."""
+    if len(text) <= _LONGEST_OUTPUT:
+        return text
+    return f"{text[:_LONGEST_OUTPUT]}... ({len(text):,} characters; all with -o json)"
 
 
 def _checks(service: Any) -> str:

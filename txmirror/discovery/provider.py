@@ -253,7 +253,7 @@ class ServiceProvider:
         if self._closed:
             return NoInstanceException(f"there is no instance of {self.path!r}: the provider is closed")
         reasons = self._reasons.explain(avoid)
-        return NoInstanceException(f"there is no instance of {self.path!r} within {wait:g} s: {reasons}")
+        return NoInstanceException(f"there is no instance of {self.path!r} within {wait:.3g} s: {reasons}")
 
 
 def check_limits(least_in_zone: int, hold_for: float | None, down_after: int, down_for: float) -> None:

@@ -49,7 +49,9 @@ class EmbeddedService(Service):
         except CannotListenError as error:
             where = host_and_port(self._interface, self._port)
             reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise CannotListenExit(f"txmirror embedded: cannot listen at {where}: {reason}") from None
+            raise CannotListenExit(
+                f"txmirror embedded: cannot listen at {where}: {reason}; choose another address with --listen"
+            ) from None
         super().startService()
         self._log.info("An in-memory ZooKeeper for tests and demos; all its data is lost when it stops.")
         self._log.info(

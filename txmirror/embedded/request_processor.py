@@ -125,8 +125,13 @@ class RequestProcessor:
             self._connection.close("its session is not local to this server, and there is no quorum")
             return
         if request.lastZxidSeen > zxid:
+            # The client tries again and again, until its session has expired.
+            first = self._sessions.note_ahead(request.sessionId)
             self._connection.close(
-                f"its client has seen transaction {request.lastZxidSeen:#x}, and the last one here is {zxid:#x}"
+                f"its client has seen transaction {request.lastZxidSeen:#x}, and the last one here is {zxid:#x}, as after a"
+                " restart without data; this client is refused until it begins a new session"
+                if first
+                else None
             )
             return
         if request.sessionId == 0:

@@ -16,6 +16,9 @@ from twisted.logger import Logger
 
 from txmirror.embedded.database import Database
 
+#: The most sessions of clients that are ahead that are remembered, for the log.
+_MOST_AHEAD = 1000
+
 
 class SessionConnection(Protocol):
     """A connection of a session."""
@@ -64,6 +67,8 @@ class Sessions:
         self._alive: dict[int, Session] = {}
         self._expiring = False
         self._timer: IDelayedCall | None = None
+        #: The sessions whose clients have seen later transactions than this server has.
+        self._ahead: set[int] = set()
         # The highest byte is the server's number. ZooKeeper takes the rest from the time; here it is random, so that two
         # servers on one clock do not assign the same id.
         self._next_id = 1 << 56 | secrets.randbits(40) << 16
@@ -84,6 +89,15 @@ class Sessions:
     def find(self, session_id: int) -> Session | None:
         """Return the session with an id, or None if it has ended or never existed."""
         return self._alive.get(session_id)
+
+    def note_ahead(self, session_id: int) -> bool:
+        """Note that a client has seen later transactions than this server has, and return whether that is new."""
+        if session_id in self._ahead:
+            return False
+        if len(self._ahead) >= _MOST_AHEAD:
+            self._ahead.clear()
+        self._ahead.add(session_id)
+        return True
 
     def open(self, timeout: int, connection: SessionConnection, password: bytes | None = None) -> Session:
         """Begin a session, by a transaction.

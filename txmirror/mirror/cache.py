@@ -75,6 +75,11 @@ class Cache:
         )
         self._troubles: set[type[BaseException]] = set()
 
+    @property
+    def servers(self) -> str:
+        """The servers and the chroot of the client, for messages."""
+        return self._client.connect_string
+
     # Interest.
 
     def record(self, path: str) -> Record:

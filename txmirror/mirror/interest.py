@@ -31,6 +31,10 @@ class ViewedCache(Protocol):
     store: Store
     deadlines: Deadlines
 
+    @property
+    def servers(self) -> str:
+        """The servers and the chroot of the client, for messages."""
+
     def invalidate(self, part: int, path: str) -> None:
         """Read a part of a node as soon as possible."""
 

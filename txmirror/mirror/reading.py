@@ -25,7 +25,7 @@ def read(record: Record, part: int, cached: CachedValue[_T], timeout: float | No
         return fail(ClosingException(path=record.path))
     waiter = cached.when_readable()
     if timeout is not None:
-        record.cache.deadlines.limit(waiter, timeout, lambda limit: _too_late(record.path, limit))
+        record.cache.deadlines.limit(waiter, timeout, lambda limit: _too_late(record, limit))
     return waiter.addCallback(lambda _: _answer(record, part, cached))
 
 
@@ -36,7 +36,7 @@ async def read_fresh(record: Record, part: int, cached: CachedValue[_T], timeout
     """
     waiting = Deferred.fromCoroutine(_freshen(record))
     if timeout is not None:
-        record.cache.deadlines.limit(waiting, timeout, lambda limit: _too_late(record.path, limit))
+        record.cache.deadlines.limit(waiting, timeout, lambda limit: _too_late(record, limit))
     await waiting
     return await read(record, part, cached, timeout)
 
@@ -78,5 +78,8 @@ def _answer(record: Record, part: int, cached: CachedValue[_T]) -> _T:
     return cached.value
 
 
-def _too_late(path: str, limit: float) -> OperationTimeoutException:
-    return OperationTimeoutException(f"{path!r} could not be read within {limit:g} s", path=path, applied=False)
+def _too_late(record: Record, limit: float) -> OperationTimeoutException:
+    text = f"{record.path!r} could not be read within {limit:g} s"
+    if not record.cache.status.connected:
+        text += f": there is no connection to ZooKeeper at {record.cache.servers}"
+    return OperationTimeoutException(text, path=record.path, applied=False)

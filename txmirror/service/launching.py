@@ -97,7 +97,7 @@ class RegistrationService(Service):
         try:
             self.daemon.startService()
         except StateFileHeldError as error:
-            exit_with(EX_TEMPFAIL, [f"The state file {error}: only one daemon can use it."])
+            exit_with(EX_TEMPFAIL, [f"{error}, and only one daemon can use it"])
         super().startService()
         self._states = EventStates(self.daemon, self._reactor)
         self._states.start()
@@ -173,7 +173,7 @@ def makeService(options: Options) -> IService:
 
     services = MultiService()
     if options.configuration is None:
-        SignalService(reactor, log_file(options)).setServiceParent(services)
+        SignalService(reactor, log_file(options), ends_with_terminal=True).setServiceParent(services)
         EmbeddedService(options.subOptions, cast(Any, reactor)).setServiceParent(services)
         return services
     path = options["config"]
@@ -186,7 +186,9 @@ def makeService(options: Options) -> IService:
         reactor=IReactorTime(reactor),
     )
     # Without a file the reload fails, and systemd is notified of that, too.
-    signals = SignalService(reactor, log_file(options), reload=service.reload, hurry=service.hurry)
+    signals = SignalService(
+        reactor, log_file(options), reload=service.reload, hurry=service.hurry, ends_with_terminal=path is None
+    )
     signals.setServiceParent(services)
     service.setServiceParent(services)
     return services

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +25,12 @@ class SignalService(Service):
     nothing else. On SIGUSR1 twistd rotates its log file; a failure of that is logged. A signal that is ignored at the start, or has
     another handler, keeps its handler.
 
+    Without a file, SIGHUP also stops the reactor if the terminal is gone in which the program was started. Otherwise a demonstration
+    would go on unseen when its window is closed.
+
     :param reload: called on SIGHUP.
     :param hurry: called on a signal to stop, while the reactor is stopping.
+    :param ends_with_terminal: whether there is no file to reload.
     :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``, which runs in the main thread.
     :param log_file: the file that twistd logs to; None if twistd does not rotate it.
     """
@@ -39,8 +44,10 @@ class SignalService(Service):
         *,
         reload: Callable[[], object] | None = None,
         hurry: Callable[[], object] | None = None,
+        ends_with_terminal: bool = False,
     ) -> None:
         self._reactor = reactor
+        self._in_terminal = ends_with_terminal and _has_terminal()
         self._reload = reload
         self._hurry = hurry
         self._log_file = None if log_file is None else Path(log_file).absolute()
@@ -89,7 +96,10 @@ class SignalService(Service):
         return signal.getsignal(number) in (signal.SIG_DFL, self._defer)
 
     def _hung_up(self, _: int) -> None:
-        if self._reload is None:
+        if self._in_terminal and not _has_terminal():
+            self._log.info("Received SIGHUP: the terminal is gone.")
+            signal.raise_signal(signal.SIGTERM)
+        elif self._reload is None:
             self._log.info("Received SIGHUP: there is no file to read again.")
         else:
             self._log.info("Received SIGHUP: reading the configuration again.")
@@ -122,3 +132,11 @@ class SignalService(Service):
             return self._log_file.stat().st_ino
         except OSError:
             return None
+
+
+def _has_terminal() -> bool:
+    """Return whether the standard input is a terminal. It is none any more once its window is closed."""
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False

@@ -115,7 +115,7 @@ def _take(path: Path, descriptor: int) -> None:
     except BlockingIOError:
         pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         holder = f"process {pid}" if pid.isdigit() else "another process"
-        raise StateFileHeldError(f"{str(path)!r} is in use by {holder}") from None
+        raise StateFileHeldError(f"{holder} uses the state file {str(path)!r}") from None
 
 
 def unlock(descriptor: int) -> None:

@@ -203,6 +203,10 @@ class CommandsTests(TestCase):
         self.assertIn("Znode: /services/db:1.", output)
         self.assertIn("Next: register it when its checks pass again.", output)
         self.assertIn("  undecided: ", output)
+        self.daemon.supervisor.push("db", "ttl", Status.FAIL, "<p>" + 1000 * "x")
+        _, output, _ = await self.run_command("why", "db")
+        (line,) = (line for line in output.splitlines() if line.startswith("Check ttl (ttl)"))
+        self.assertTrue(line.endswith(": <p>" + 297 * "x" + "... (1,003 characters; all with -o json)"), line)
         status, _, error = await self.run_command("why", "mail")
         self.assertEqual((status, error), (1, "txmirror: there is no service 'mail'\n"))
 

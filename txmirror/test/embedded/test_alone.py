@@ -219,7 +219,10 @@ class ServiceTests(SynchronousTestCase):
         self.assertIsInstance(error, SystemExit)
         # twistd takes its pid file away, and then lets it pass.
         self.assertIsInstance(error, Exception)
-        self.assertRegex(str(error.code), r"^txmirror embedded: cannot listen at \[::1\]:7: address in use$")
+        self.assertRegex(
+            str(error.code),
+            r"^txmirror embedded: cannot listen at \[::1\]:7: address in use; choose another address with --listen$",
+        )
         self.assertFalse(second.running)
         first.stopService()
         self.reactor.settle()

@@ -6,6 +6,7 @@ from twisted.internet.error import ConnectionDone
 
 from txmirror.errors import AuthFailedException
 from txmirror.test.embedded.peer import Event, Peer, ServerTestCase
+from txmirror.test.mirror.world import record_log
 from txmirror.types import EventType
 from txmirror.wire import CloseSessionRequest
 
@@ -55,6 +56,17 @@ class HandshakeTests(SessionTestCase):
         self.assertIsNone(peer.welcome)
         self.assertIsNotNone(peer.lost)
         self.assertEqual(self.server.sessions, frozenset())
+
+    def test_client_stays_ahead(self) -> None:
+        """The log has one line for a client that tries again and again, as after a restart of the server."""
+        first, second = self.peer(), self.peer()
+        lines = record_log(self)
+        for _ in range(3):
+            self.assertIsNotNone(self.peer(zxid=9, resume=first).lost)
+        (line,) = lines()
+        self.assertIn("its client has seen transaction 0x9, and the last one here is 0x2, as after a restart", line)
+        self.assertIsNotNone(self.peer(zxid=9, resume=second).lost)
+        self.assertEqual(len(lines()), 2)
 
     def test_client_level(self) -> None:
         """A client that has seen all that there is is welcome."""

@@ -75,8 +75,8 @@ class InstallingTests(SynchronousTestCase):
         return (self.folder / "noted").read_text().replace(str(self.folder), "").splitlines()
 
     def assert_requirement(self, requirement: str) -> None:
-        """Check that a requirement is this package with an extra that it has."""
-        extra = re.fullmatch(r"txmirror\[(\w+)\]", requirement)
+        """Check that a requirement is a copy of the source, with an extra that the package has."""
+        extra = re.fullmatch(r"(?:\.|/src)\[(\w+)\]", requirement)
         assert extra is not None, requirement
         self.assertIn(extra[1], metadata.metadata("txmirror").get_all("Provides-Extra") or [])
 

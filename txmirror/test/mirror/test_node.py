@@ -312,7 +312,22 @@ class TimeoutTests(MirrorTestCase):
         self.assertNoResult(read)
         self.pass_time(0.001)
         error = self.assert_fails(read, OperationTimeoutException)
-        self.assertEqual(str(error), "'/a' could not be read within 1 s")
+        self.assertEqual(
+            str(error),
+            f"'/a' could not be read within 1 s: there is no connection to ZooKeeper at {self.mirror.connstr()}",
+        )
+
+    def test_slow_server(self) -> None:
+        """M2: the error says nothing about the connection if that stands."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        self.world.link.stall(to_client=False)
+        self.world.change("/a", b"two")
+        self.settle()
+        read = node.value(timeout=0.5)
+        self.pass_time(0.5)
+        error = self.assert_fails(read, OperationTimeoutException)
+        self.assertEqual(str(error), "'/a' could not be read within 0.5 s")
 
     def test_children(self) -> None:
         """M2: children likewise, by default after 5 s."""

@@ -32,7 +32,7 @@ FILES = {
     "../../txmirror/data/txmirror.service": "txmirror.test.integration.test_systemd",
 }
 #: At most so many blocks are marked as not run.
-NOT_RUN = 3
+NOT_RUN = 4
 #: Directives that would show code without a test.
 _OTHERS = re.compile(
     r"^ *(\.\. (?:code|sourcecode|parsed-literal|doctest|testcode|prompt|highlight)::|>>> )", re.MULTILINE

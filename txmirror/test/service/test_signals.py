@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -22,18 +23,25 @@ class SignalServiceTests(SignalsTestCase):
         super().setUp()
         alsoProvides(self.reactor, IReactorCore)
 
-    def begin(self, log_file: str | None = None, **functions: Callable[[], object]) -> None:
+    def begin(
+        self,
+        log_file: str | None = None,
+        *,
+        reload: Callable[[], object] | None = None,
+        hurry: Callable[[], object] | None = None,
+        without_file: bool = False,
+    ) -> None:
         """Start the service, and the reactor."""
-        service = SignalService(self.reactor, log_file, **functions)
+        service = SignalService(self.reactor, log_file, reload=reload, hurry=hurry, ends_with_terminal=without_file)
         service.startService()
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_DFL)
         (install,) = self.reactor.when_running
         install()
 
-    def begin_privileged(self, **functions: Callable[[], object]) -> Callable[[], None]:
+    def begin_privileged(self, reload: Callable[[], object] | None = None) -> Callable[[], None]:
         """Start the service as twistd does. Return a function that starts the reactor."""
         self.set(signal.SIGINT, signal.default_int_handler)
-        service = SignalService(self.reactor, None, **functions)
+        service = SignalService(self.reactor, None, reload=reload)
         service.privilegedStartService()
         service.startService()
 
@@ -103,6 +111,46 @@ class SignalServiceTests(SignalsTestCase):
         self.send(signal.SIGHUP)
         self.assertEqual(self.log_lines(), ["Received SIGHUP: reading the configuration again."])
         self.assertEqual(len(reloads), 1)
+
+    def open_terminal(self) -> Callable[[], None]:
+        """Make the standard input a terminal. Return a function that closes its window."""
+        window, terminal = os.openpty()
+        former = os.dup(0)
+        os.dup2(terminal, 0)
+        os.close(terminal)
+        self.addCleanup(os.close, former)
+        self.addCleanup(os.dup2, former, 0)
+        return lambda: os.close(window)
+
+    def test_window_closed(self) -> None:
+        """Without a file, SIGHUP after the end of the terminal stops it: nobody would see the demonstration, or could end it."""
+        close = self.open_terminal()
+        self.set(signal.SIGTERM, self.reactor.sigTerm)
+        self.begin(without_file=True, reload=self.fail)
+        close()
+        self.send(signal.SIGHUP)
+        self.assertEqual(self.log_lines(), ["Received SIGHUP: the terminal is gone."])
+        self.assertTrue(self.reactor.stopped)
+        self.assertEqual(self.reactor.exit_signal, signal.SIGTERM)
+
+    def test_window_open(self) -> None:
+        """As long as there is a terminal, SIGHUP is a request to reload."""
+        close = self.open_terminal()
+        self.addCleanup(close)
+        self.begin(without_file=True)
+        self.send(signal.SIGHUP)
+        self.assertEqual(self.log_lines(), ["Received SIGHUP: there is no file to read again."])
+        self.assertFalse(self.reactor.stopped)
+
+    def test_window_closed_with_file(self) -> None:
+        """A daemon with a file reloads, whether it has a terminal or not."""
+        close = self.open_terminal()
+        reloads: list[None] = []
+        self.begin(reload=lambda: reloads.append(None))
+        close()
+        self.send(signal.SIGHUP)
+        self.assertEqual(len(reloads), 1)
+        self.assertFalse(self.reactor.stopped)
 
     def test_hurry(self) -> None:
         """A second signal to stop hurries the stop, whichever of them it is."""
