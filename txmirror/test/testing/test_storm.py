@@ -105,7 +105,7 @@ class StormTests(SynchronousTestCase):
         for line in commands.lines:
             python, option, module, *arguments = line.split()
             self.assertEqual((python, option, module), ("python", "-m", "txmirror.testing.storm"))
-            self.assertIn(b"usage: ", run_child(*arguments, "--help"))
+            self.assertIn(b"seed 1: ", run_child(*arguments, "--count", "1", "--steps", "3"))
 
     def test_same_bytes(self) -> None:
         """The same seed gives the same log, to the byte, in another process whose strings have other hashes; and the same
