@@ -5,11 +5,8 @@ The page is found beside the examples (see ``test_examples``); where it is not t
 
 from __future__ import annotations
 
-import ast
-import inspect
 import queue
 import re
-import unittest
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +23,7 @@ from txmirror import Mirror, ZooKeeperClient, recipes
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror import Node
 from txmirror.test.integration.servers import PATIENCE, OnEmbedded, OnReal, ServerChoice, janitor
-from txmirror.test.test_examples import find_examples
+from txmirror.test.pages.rows import parts, rows_of, run_code
 from txmirror.types import ACL, Permission, digest_acl
 
 if TYPE_CHECKING:
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-_ROW = re.compile(r"^   \* - ``(.+)``\n     - ``(.+)``$", re.MULTILINE)
 #: What differs between two runs of the same calls.
 _DIFFERENT = re.compile(r"[0-9a-f]{32}|_c_[0-9a-f-]{36}|_lock__|entry-")
 
@@ -110,15 +106,6 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def parts(code: str) -> tuple[Any, Any]:
-    """Compile statements: all but the last, and the last one, whose value is the result."""
-    tree = ast.parse(code)
-    last = tree.body.pop()
-    assert isinstance(last, ast.Expr), code
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    return compile(tree, code, "exec", flags), compile(ast.Expression(last.value), code, "eval", flags)
-
-
 class RowsContract(_Base):
     timeout = 60
 
@@ -126,10 +113,8 @@ class RowsContract(_Base):
         self.address = self.server_address()
 
     def rows(self) -> list[tuple[str, str]]:
-        page = find_examples().parent / "guides" / "kazoo.rst"
-        if not page.exists():
-            raise unittest.SkipTest("there is no page beside the examples")
-        return _ROW.findall(page.read_text(encoding="utf-8"))
+        rows = [(left, right) for left, right in rows_of("docs/guides/kazoo.rst") if left.text != "kazoo"]
+        return [(left.code, right.code) for left, right in rows]
 
     async def theirs(self, code: str, root: str) -> Any:
         first, last = parts(code)
@@ -157,12 +142,8 @@ class RowsContract(_Base):
         names.update(ACL=ACL, Permission=Permission, digest_acl=digest_acl)
         names.update({name: getattr(recipes, name) for name in recipes.__all__})
         await zk.connect()
-        result: Any = None
         try:
-            for each in parts(code):
-                result = eval(each, names)  # noqa: S307
-                if inspect.isawaitable(result):
-                    result = await result
+            result = await run_code(code, names)
             return result, await deferToThread(self.nodes, root)
         except ZooKeeperException as error:
             return error, await deferToThread(self.nodes, root)

@@ -107,16 +107,24 @@ import java.util.concurrent.*;
 import org.apache.curator.framework.*;
 import org.apache.curator.framework.recipes.atomic.*;
 import org.apache.curator.framework.recipes.barriers.*;
+import org.apache.curator.framework.recipes.cache.*;
 import org.apache.curator.framework.recipes.nodes.*;
 import org.apache.curator.framework.recipes.shared.*;
 import org.apache.curator.retry.RetryOneTime;
+import org.apache.curator.x.discovery.*;
+import org.apache.zookeeper.CreateMode;
 
 /** Each line is COMMAND PATH and arguments: the program answers with a line. */
 public class Recipes {
     static CuratorFramework client;
     static final Map<String, GroupMember> groups = new HashMap<>();
     static final Map<String, DistributedDoubleBarrier> barriers = new HashMap<>();
+    static final Map<String, PersistentNode> nodes = new HashMap<>();
+    static final Map<String, ServiceDiscovery<Void>> discoveries = new HashMap<>();
 
+    static String text(ChildData node) { return node.getPath() + "=" + new String(node.getData()); }
+
+    @SuppressWarnings("deprecation")
     static String answer(String command, String path, String[] words) throws Exception {
         switch (command) {
             case "join":
@@ -176,6 +184,69 @@ public class Recipes {
                 return "entered " + barriers.get(path).enter(Long.parseLong(words[2]), TimeUnit.MILLISECONDS);
             case "exit":
                 return "exited " + barriers.remove(path).leave(Long.parseLong(words[2]), TimeUnit.MILLISECONDS);
+            case "namespace": {
+                CuratorFramework within = client.usingNamespace(path.substring(1));
+                within.create().forPath("/theirs", words[2].getBytes());
+                return new String(within.getData().forPath("/ours"));
+            }
+            case "protected":
+                return client.create().withProtection().withMode(CreateMode.EPHEMERAL_SEQUENTIAL).forPath(path + "/job-");
+            case "cached": {
+                CuratorCache whole = CuratorCache.build(client, path);
+                CountDownLatch read = new CountDownLatch(1);
+                whole.listenable().addListener(CuratorCacheListener.builder().forInitialized(read::countDown).build());
+                whole.start();
+                read.await();
+                List<String> texts = new ArrayList<>();
+                whole.stream().forEach(each -> texts.add(text(each)));
+                whole.close();
+                PathChildrenCache children = new PathChildrenCache(client, path, true);
+                children.start(PathChildrenCache.StartMode.BUILD_INITIAL_CACHE);
+                for (ChildData each : children.getCurrentData()) texts.add(text(each));
+                children.close();
+                NodeCache node = new NodeCache(client, path);
+                node.start(true);
+                texts.add(text(node.getCurrentData()));
+                node.close();
+                Collections.sort(texts);
+                return String.join(",", texts);
+            }
+            case "persist": {
+                PersistentNode node = new PersistentNode(client, CreateMode.EPHEMERAL, false, path, words[2].getBytes());
+                node.start();
+                nodes.put(path, node);
+                return "persists " + node.waitForInitialCreate(30, TimeUnit.SECONDS);
+            }
+            case "unpersist":
+                nodes.remove(path).close();
+                return "closed";
+            case "register": {
+                int slash = path.lastIndexOf('/');
+                ServiceDiscovery<Void> discovery =
+                    ServiceDiscoveryBuilder.builder(Void.class).basePath(path.substring(0, slash)).client(client).build();
+                discovery.start();
+                discovery.registerService(ServiceInstance.<Void>builder()
+                    .name(path.substring(slash + 1)).id("c1").address("127.0.0.44").port(8040).build());
+                discoveries.put(path, discovery);
+                return "registered";
+            }
+            case "provide": {
+                int slash = path.lastIndexOf('/');
+                ServiceProvider<Void> provider = discoveries.get(path).serviceProviderBuilder()
+                    .serviceName(path.substring(slash + 1)).downInstancePolicy(new DownInstancePolicy(1, TimeUnit.HOURS, 1)).build();
+                provider.start();
+                Set<String> addresses = new TreeSet<>();
+                for (ServiceInstance<Void> each : provider.getAllInstances()) addresses.add(each.getAddress() + ":" + each.getPort());
+                ServiceInstance<Void> failed = provider.getInstance();
+                provider.noteError(failed);
+                boolean alone = true;
+                for (int number = 0; number < 4; number++) alone &= !provider.getInstance().getId().equals(failed.getId());
+                provider.close();
+                return String.join(",", addresses) + " " + alone;
+            }
+            case "withdraw":
+                discoveries.remove(path).close();
+                return "withdrawn";
             default:
                 return "unknown command";
         }

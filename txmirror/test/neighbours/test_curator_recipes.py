@@ -13,11 +13,16 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from txmirror.client import ZooKeeperClient
+from txmirror.creating_paths import create_path
+from txmirror.discovery import ServiceProvider
+from txmirror.mirror import Mirror
 from txmirror.recipes import Barrier, Counter, DoubleBarrier, Members, SharedValue
+from txmirror.registry import CODECS, Registration, ServiceRegistry
 from txmirror.test.client.contract import run
 from txmirror.test.integration.servers import janitor
 from txmirror.test.neighbours.curator_programs import curator_programs
 from txmirror.test.zookeeper import shared_server
+from txmirror.types import Instance
 
 
 @functools.cache
@@ -48,6 +53,7 @@ class CuratorRecipesTests(TestCase):
         self.addCleanup(deferToThread, lambda: janitor(address).delete(self.path, recursive=True))
         self.client = ZooKeeperClient(address)
         self.addCleanup(self.client.close)
+        await self.client.connect()
         self.process = await deferToThread(_curator, address)
 
     def ask(self, command: str, *arguments: object) -> Deferred[str]:
@@ -133,6 +139,85 @@ class CuratorRecipesTests(TestCase):
         theirs = self.ask("wait", 30_000)
         self.assertIs(await ours.remove(), True)
         self.assertEqual(await theirs, "waited true")
+
+    @run
+    async def test_namespace(self) -> None:
+        """``usingNamespace``: the same nodes as those of ``chroot``."""
+        await create_path(self.client, self.path)
+        below = self.client.chroot(self.path)
+        await below.create("/ours", b"1")
+        self.assertEqual(await self.ask("namespace", "2"), "1")
+        self.assertEqual((await below.get("/theirs"))[0], b"2")
+
+    @run
+    async def test_protection(self) -> None:
+        """``withProtection``: the names have the same form."""
+        await create_path(self.client, self.path)
+        names = [await self.ask("protected")]
+        names.append(await self.client.create(f"{self.path}/job-", ephemeral=True, sequence=True, protect=True))
+        for number, name in enumerate(names):
+            self.assertRegex(
+                name, rf"^{self.path}/_c_[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}-job-{number:010}$"
+            )
+
+    @run
+    async def test_caches(self) -> None:
+        """``CuratorCache``, ``PathChildrenCache`` and ``NodeCache`` have the nodes of our tree and watchers."""
+        await create_path(self.client, self.path)
+        await self.client.set(self.path, b"0")
+        for name in ("a", "b"):
+            await self.client.create(f"{self.path}/{name}", name.encode())
+        mirror = Mirror(client=self.client)
+        self.addCleanup(mirror.close)
+        tree = mirror.tree(self.path)
+        await tree.ready()
+        self.addCleanup(tree.close)
+        node = mirror.get(self.path)
+        whole = sorted(f"{path}={tree[path][0].decode()}" for path in tree)
+        children = [f"{self.path}/{name}={name}" for name in await node.children()]
+        one = f"{self.path}={(await node.value())[0].decode()}"
+        self.assertEqual(await self.ask("cached"), ",".join(sorted([*whole, *children, one])))
+
+    @run
+    async def test_persistent_node(self) -> None:
+        """``PersistentNode``: a registration waits for it, and follows it."""
+        await create_path(self.client, self.path.rpartition("/")[0])
+        self.assertEqual(await self.ask("persist", "theirs"), "persists true")
+        mirror = Mirror(client=self.client)
+        self.addCleanup(mirror.close)
+        ours = Registration(mirror, self.path, "ours")
+        registered = ours.when_registered()
+        ours.start()
+        self.assertEqual((await self.client.get(self.path))[0], b"theirs")
+        self.assertFalse(registered.called)
+        self.assertEqual(await self.ask("unpersist"), "closed")
+        await registered
+        self.assertIn(b"ours", (await self.client.get(self.path))[0])
+        await ours.stop()
+        self.assertEqual(await self.ask("persist", "again"), "persists true")
+        self.assertEqual((await self.client.get(self.path))[0], b"again")
+        self.assertEqual(await self.ask("unpersist"), "closed")
+
+    @run
+    async def test_provider(self) -> None:
+        """``ServiceProvider``: each finds the instances of both, and leaves one that has failed alone."""
+        self.assertEqual(await self.ask("register"), "registered")
+        mirror = Mirror(client=self.client)
+        self.addCleanup(mirror.close)
+        registry = ServiceRegistry(mirror=mirror, codec=CODECS["curator"])
+        self.addCleanup(registry.stop)
+        provider = ServiceProvider(registry, self.path, down_after=1, down_for=3600)
+        self.addCleanup(provider.close)
+        first = await provider.instance()
+        self.assertEqual((first.address, first.port, first.codec), ("127.0.0.44", 8040, "curator"))
+        service = self.path.rpartition("/")[2]
+        ours = Instance(name="o1", id="o1", address="127.0.0.45", port=8041, service=service)
+        await registry.set_node(f"{self.path}/o1", CODECS["curator"].facts(ours))
+        provider.failed(first)
+        second = await provider.instance()
+        self.assertEqual((second.name, second.port), ("o1", 8041))
+        self.assertEqual(await self.ask("provide"), "127.0.0.44:8040,127.0.0.45:8041 true")
+        self.assertEqual(await self.ask("withdraw"), "withdrawn")
 
     @run
     async def test_double_barrier(self) -> None:

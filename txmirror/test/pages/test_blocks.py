@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.test.pages import found
 from txmirror.test.pages.blocks import find_blocks
+from txmirror.test.pages.rows import rows_of
 from txmirror.test.pages.terminals import Page, PageFailed, matches, shared_programs, split
 
 DOCUMENT = """\
@@ -73,6 +76,21 @@ class BlockTests(SynchronousTestCase):
         ]
         self.assertEqual([matches(*pair) for pair in equal], [True] * len(equal))
         self.assertEqual([matches(*pair) for pair in different], [False] * len(different))
+
+
+class RowTests(SynchronousTestCase):
+    def test_rows(self) -> None:
+        """The cells of a table are found, also if they have several lines; a cell of code has nothing else."""
+        text = "A\n\n.. list-table::\n\n   * - ``a()``\n     - :class:`B`: ``b()``,\n       ``c()``\n   * - d\n     -\n\n- no cell\n"
+        page = Path(self.mktemp())
+        page.write_text(text)
+        self.patch(found, "PAGES", {"page.rst": page})
+        first, second = rows_of("page.rst")
+        self.assertEqual([cell.codes for cell in first], [["a()"], ["b()", "c()"]])
+        self.assertEqual([cell.text for cell in second], ["d", ""])
+        self.assertEqual(first[0].code, "a()")
+        self.assertRaises(ValueError, lambda: first[1].code)
+        self.assertRaises(SkipTest, list, rows_of("other.rst"))
 
 
 class PageTests(SynchronousTestCase):
