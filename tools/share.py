@@ -13,14 +13,14 @@ from pathlib import Path
 
 import attrs
 import click
-from click.shell_completion import FishComplete, ShellComplete, ZshComplete
+from click.shell_completion import ShellComplete, ZshComplete
 from twisted.python import usage
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from txmirror import __version__
 from txmirror.cli.command import txmirror
-from txmirror.cli.completing import Bash
+from txmirror.cli.completing import Bash, Fish
 from txmirror.cli.options import CommonOption
 from txmirror.service.options import Options
 
@@ -28,7 +28,7 @@ from txmirror.service.options import Options
 _COMPLETIONS: tuple[tuple[str, type[ShellComplete]], ...] = (
     ("bash-completion/completions/txmirror", Bash),
     ("zsh/site-functions/_txmirror", ZshComplete),
-    ("fish/vendor_completions.d/txmirror.fish", FishComplete),
+    ("fish/vendor_completions.d/txmirror.fish", Fish),
 )
 
 

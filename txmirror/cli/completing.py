@@ -8,6 +8,7 @@ import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    FishComplete,
     ShellComplete,
     add_completion_class,
     get_completion_class,
@@ -46,6 +47,26 @@ def complete_path(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     return [CompletionItem(path) for path in find_paths(invocation, incomplete or "/")]
 
 
+#: click's own splits a completion at each comma, and paths and helps may have some.
+_FISH = """\
+function %(complete_func)s
+    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(prog_name)s 2>/dev/null)
+    for completion in $response
+        set -l parts (string split -m 1 "," $completion)
+        switch $parts[1]
+            case dir
+                __fish_complete_directories $parts[2]
+            case file
+                __fish_complete_path $parts[2]
+            case plain
+                echo $parts[2]
+        end
+    end
+end
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+
 class Bash(BashComplete):
     """Completion in bash of words with colons."""
 
@@ -66,7 +87,14 @@ class Bash(BashComplete):
         return words[1:], incomplete
 
 
+class Fish(FishComplete):
+    """Completion in fish of words with commas."""
+
+    source_template = _FISH
+
+
 add_completion_class(Bash)
+add_completion_class(Fish)
 
 
 @click.command("completion")
