@@ -21,7 +21,7 @@ def prose(document: str) -> str:
     paragraphs = []
     for block in re.split(r"\n\s*\n", document):
         lines = block.splitlines()
-        if any(re.match(r"\s*(\.\. |:\w+:|[=~-]{4,}$|\* - |- - )", line) for line in lines):
+        if any(re.match(r"\s*(\.\. |:\w+:|[=~ -]{4,}$|\* - |- - )", line) for line in lines):
             continue
         if lines and lines[0].startswith(("    ", "   ")):
             continue

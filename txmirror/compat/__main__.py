@@ -13,6 +13,10 @@ from txmirror.compat.translation import translated
 
 #: The exit status for an invalid command line (``EX_USAGE`` of BSD's sysexits).
 _EX_USAGE = 64
+_USAGE = "usage: python -m txmirror.compat PROGRAM [ARGUMENT...]\n"
+_HELP = f"""{_USAGE}
+Run an unchanged program that uses txzookeeper, on Python 3. A program in Python 2 is translated first.
+"""
 
 
 def main() -> None:
@@ -21,8 +25,11 @@ def main() -> None:
     :raises SystemExit: there is none, or a package that it needs is not installed; the message is one line.
     """
     if len(sys.argv) < 2:
-        sys.stderr.write("usage: python -m txmirror.compat PROGRAM [ARGUMENT...]\n")
+        sys.stderr.write(_USAGE)
         raise SystemExit(_EX_USAGE)
+    if sys.argv[1] in ("-h", "--help"):
+        sys.stdout.write(_HELP)
+        return
     program = sys.argv[1]
     try:
         install()

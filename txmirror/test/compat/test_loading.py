@@ -64,6 +64,29 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual(done.stdout, "zookeeper\n")
 
 
+class ProgramTests(SynchronousTestCase):
+    """``python -m txmirror.compat``."""
+
+    def run_with(self, *arguments: str) -> tuple[int, str, str]:
+        """Return the exit status and both outputs."""
+        command = [sys.executable, "-m", "txmirror.compat", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_help(self) -> None:
+        """``--help`` prints the usage, and needs no txzookeeper."""
+        status, out, err = self.run_with("--help")
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("usage: python -m txmirror.compat PROGRAM", out)
+        self.assertEqual(self.run_with("-h"), (0, out, ""))
+
+    def test_no_program(self) -> None:
+        """Without a program the usage is an error."""
+        status, out, err = self.run_with()
+        self.assertEqual((status, out), (64, ""))
+        self.assertIn("usage: python -m txmirror.compat PROGRAM", err)
+
+
 class FindTests(SynchronousTestCase):
     def setUp(self) -> None:
         install_or_skip()
