@@ -21,7 +21,7 @@ class Call(Coroutine[Any, Any, _T_co]):
 
     It can be awaited, more than once too, and used where asyncio takes a coroutine, as in ``TaskGroup.create_task``.
 
-    Cancelling the task that awaits it cancels the Deferred of the method, and its documentation says what that means. If the
+    Cancelling the task that awaits it cancels the Deferred of the method, with the effect that the method documents. If the
     Deferred fails with Twisted's ``CancelledError`` for another reason, that is raised: it is an ordinary exception, and not
     asyncio's. asyncio logs a failure that nobody awaits.
 

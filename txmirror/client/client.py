@@ -502,7 +502,7 @@ class ZooKeeperClient:
         exist: Iterable[str] = (),
         children: Iterable[str] = (),
     ) -> Deferred[None]:
-        """Ask what has changed since a zxid. See :meth:`~txmirror.interfaces.ISideSessions.report_changes`."""
+        """Ask which nodes have changed since a zxid. See :meth:`~txmirror.interfaces.ISideSessions.report_changes`."""
         return self._watching.report_changes(zxid, listener, data, exist, children)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:

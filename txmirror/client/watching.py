@@ -124,7 +124,7 @@ class Watching:
     def report_changes(
         self, zxid: int, listener: Listener, data: Iterable[str], exist: Iterable[str], children: Iterable[str]
     ) -> Deferred[None]:
-        """Ask what has changed since a zxid. See :meth:`~txmirror.interfaces.ISideSessions.report_changes`."""
+        """Ask which nodes have changed since a zxid. See :meth:`~txmirror.interfaces.ISideSessions.report_changes`."""
         below = self._chroot.listener_below(listener)
         return self._session.missed_changes.ask(check_zxid(zxid), self._watch_set(data, exist, children), below)
 

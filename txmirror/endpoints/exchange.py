@@ -60,7 +60,7 @@ class Request:
 
 
 class Exchange:
-    """One request to a service. It ends with the first response, whatever its status.
+    """One request to a service. It ends with the first response, of any status.
 
     :param use: returns the provider of the service, in use.
     :param ended: called when the exchange has ended: after the response's body, or when it has failed.

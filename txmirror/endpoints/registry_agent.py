@@ -39,11 +39,11 @@ class RegistryAgent:
     *Retries.* A request to which there was no response is sent to the next instance, within ``timeout`` seconds:
 
     - if certainly nothing was sent, because the connection was refused, could not be made in time, or was lost in the handshake of
-      TLS: whatever the method;
+      TLS: with any method;
     - if the connection was lost before the response, and the method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE): if it
       has no body, or one of a known length up to 1 MiB, which is then read into memory before the first attempt.
 
-    A response is never a reason to retry, whatever its status. A program that wants to repeat a request after a 503 can do so.
+    A response is never a reason to retry, with any status. A program that wants to repeat a request after a 503 can do so.
 
     *Feedback.* A lost or refused connection counts as a failure of the instance, but for an idle one, which the server may have
     closed. A response counts as a success. Those with status 502, 503 or 504 count as neither.

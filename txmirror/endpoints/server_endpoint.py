@@ -1,4 +1,4 @@
-"""A server endpoint that registers what it listens at."""
+"""A server endpoint that registers its port."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def bind(
     path: str,
     **options: Any,
 ) -> StreamServerEndpointService:
-    """Register what a service listens at: replace its endpoint by a registering one.
+    """Register the port of a service: replace its endpoint by a registering one.
 
     :param service: the service, which is not started.
     :param registry: as for :class:`RegisteringEndpoint`.

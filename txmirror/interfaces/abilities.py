@@ -163,8 +163,8 @@ class IWatchCount(Interface):
 
 
 class ISideSessions(Interface):
-    """A client that can ask what has changed since a zxid in a *side session*: a short session of its own, with the same identities,
-    that leaves no watches behind. It costs two transactions, however many nodes it asks for.
+    """A client that can ask which nodes have changed since a zxid, in a *side session*. This is a short session beside its own, with
+    the same identities, that leaves no watches behind. It costs two transactions, for any number of nodes.
     """
 
     def report_changes(
@@ -174,10 +174,10 @@ class ISideSessions(Interface):
         exist: Iterable[str] = (),
         children: Iterable[str] = (),
     ) -> Deferred[None]:
-        """Ask what has changed between ``zxid`` and the last zxid that the client has seen.
+        """Ask which nodes have changed between ``zxid`` and the last zxid that the client has seen.
 
         A server whose data is older than that refuses the side session. It begins after a random pause of up to a quarter of a
-        second, and asks for all who have called this method on the same session until then. One side session is open at a time.
+        second, and includes all calls of this method on the same session until then. One side session is open at a time.
 
         :param listener: called with a :class:`~txmirror.types.WatchedEvent` for each change, as :meth:`IWatchFeed.set_watches`
             would cause, and perhaps for later changes. The session's server may not have applied them yet.

@@ -13,7 +13,7 @@ class IDraining(Interface):
     """
 
     def drain() -> Deferred[None]:
-        """Answer the requests that were received, and tell the client to send no more, if the protocol can say that.
+        """Answer the requests that were received, and ask the client to send no more, if the protocol can say that.
 
         It is called once, a second after the instance was withdrawn, or when the port stops listening if the connection is newer. The
         stop waits for it no longer than the endpoint's ``drain``.

@@ -164,8 +164,8 @@ class Node:
         :param version: the version that the znode must be at; -1 takes any.
         :param recursive: delete everything below it first, at any version.
         :returns: fires when it is gone. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; where ``applied`` is
-            None, this object shows the result of the write as soon as it is known, or only a part of what is below it was
-            deleted. Cancelling abandons the wait, not a write that was sent.
+            None, this object shows the result of the write as soon as it is known, or only a part of the nodes below it
+            was deleted. Cancelling abandons the wait, not a write that was sent.
         """
         return self._family.writer.delete(self.path, version, recursive=recursive).addCallback(self._deleted)
 

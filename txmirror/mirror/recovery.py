@@ -1,4 +1,4 @@
-"""How a cache finds out what has changed while it had no connection, or in a new session.
+"""Find the nodes that have changed while a cache had no connection, or in a new session.
 
 The persistent watches of trees stand first. Then setWatches, as of the zxid of the lost connection, sets one-shot watches on
 all nodes that need them, and the server fires those of the nodes that have changed. Nodes that a persistent watch covers need no

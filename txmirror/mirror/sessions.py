@@ -1,4 +1,4 @@
-"""How a cache goes from one connection to the next: it stops reading, restores its watches, and reads the stale parts."""
+"""Lead a cache from one connection to the next: stop reading, restore the watches, and read the stale parts."""
 
 from __future__ import annotations
 

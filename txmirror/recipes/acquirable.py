@@ -193,7 +193,7 @@ class Acquirable:
         return self.release()
 
     def describe(self) -> str:
-        """Return where we contend, and who we are, for a ``repr``.
+        """Return where we contend, and our name, for a ``repr``.
 
         :meta private:
         """

@@ -45,7 +45,7 @@ def connecting(client: IZooKeeperClient, work: Callable[[], Deferred[_T]]) -> De
 
 
 def place_and_name(client: IZooKeeperClient, path: str, name: str = "") -> str:
-    """Return where a recipe works, and who does, for its ``repr``."""
+    """Return the path, the session and the name of a recipe, for its ``repr``."""
     session = client.session_id
     where = f"{path!r} of {f'session {session_name(session)}' if session else 'no session'}"
     return f"{where} {name!r}" if name else where

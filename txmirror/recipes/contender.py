@@ -77,7 +77,7 @@ class Contender:
         self.node: LockNode | None = None
 
     def describe(self) -> str:
-        """Return where we contend, and who we are, for a ``repr``."""
+        """Return where we contend, and our name, for a ``repr``."""
         return place_and_name(self.client, self.path, self.name)
 
     async def make_node(self, beginning: str, *, sequence: bool) -> LockNode:

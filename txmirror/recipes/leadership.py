@@ -14,7 +14,7 @@ class Leadership:
 
     An iteration stands for election. It yields True when we are elected, and False when the leadership is lost. It stands for
     election again when the program asks for the next change after False: so the program ends its work first. It ends after
-    :meth:`.Election.stop`, which a program that leaves the loop must call. It raises what :meth:`.Election.run` fails with. ::
+    :meth:`.Election.stop`, which a program that leaves the loop must call. It raises the failure of :meth:`.Election.run`. ::
 
         async for leads in election.leading:
             if leads:

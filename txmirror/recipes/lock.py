@@ -97,7 +97,7 @@ class Lock(Acquirable):
         return connecting(self._contender.client, lambda: Deferred.fromCoroutine(self._queue.names()))
 
     def revoke(self) -> Deferred[list[str]]:
-        """Ask those that hold the lock now to give it up: their ``revocation`` fires. It is their decision.
+        """Ask the present holders of the lock to release it: their ``revocation`` fires. It is their decision.
 
         This changes the data of their nodes, which needs permission to write. In Curator's styles the data is all that Curator's
         ``Revoker`` writes, and the holder's name is lost.

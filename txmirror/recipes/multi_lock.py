@@ -17,8 +17,8 @@ from txmirror.timers import reactor_or_global
 class MultiLock:
     """Locks and semaphores that are held all together, or not at all.
 
-    They are acquired one after another, in the order of their paths, whatever the order of ``locks`` is: so two programs with the
-    same locks never wait for each other. If one is lost while others are still being acquired, all are released, and it begins
+    They are acquired one after another, in the order of their paths and not of ``locks``: so two programs with the same locks
+    never wait for each other. If one is lost while others are still being acquired, all are released, and it begins
     again. ::
 
         async with MultiLock([Lock(client, "/locks/a"), Lock(client, "/locks/b")]) as both:

@@ -56,7 +56,7 @@ class Place:
         self.meter: Meter = make_meter(self.client, kind, path, self.reactor)
 
     def describe(self, name: str = "") -> str:
-        """Return where we work, and who we are, for a ``repr``.
+        """Return where we work, and our name, for a ``repr``.
 
         :param name: our name.
         """

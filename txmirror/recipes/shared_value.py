@@ -92,8 +92,8 @@ class SharedValue:
     def try_set(self, value: bytes, expected: bytes | VersionedValue) -> Deferred[bool]:
         """Replace the value, if it is the expected one.
 
-        :param expected: the value; or what :meth:`get_versioned` has returned, so that a value that was changed, and changed back, is
-            another one.
+        :param expected: the value, or the result of :meth:`get_versioned`: then a value that was changed, and changed back, is another
+            one.
         :returns: fires with True if it was replaced, and with False if it is another one. Fails as :meth:`update`. Cancelling ends the
             wait; it may have been done.
         :raises TypeError: ``value`` is not bytes, or ``expected`` is neither.

@@ -81,7 +81,7 @@ class RegistrationsService(Service):
     :param reactor: the reactor.
     :ivar session: the session; None before the start.
     :ivar splay: as the parameter; it may be set.
-    :ivar user: is notified; None, the default, leaves it at what :meth:`keep` and :meth:`withdraw` say.
+    :ivar user: is notified; None, the default, lets :meth:`keep` and :meth:`withdraw` decide alone.
     :ivar reactor: the reactor.
     """
 

@@ -63,7 +63,7 @@ class MemoryClock(Clock):
         )
 
     def take_turns(self, count: int) -> None:
-        """Run at most ``count`` of the calls that are due at this instant, so that a test stops in the middle of what happens at once."""
+        """Run at most ``count`` of the calls that are due at this instant, so that a test stops between them."""
         calls = self.calls
         for _ in range(count):
             if not calls or calls[0].time > self.rightNow:

@@ -19,7 +19,7 @@ _writer = JSONWriter()
 
 
 class InvalidRequest(ValueError):
-    """A request is refused. Each line says why, and quotes what is wrong.
+    """A request is refused. Each line says why, and quotes the fault.
 
     :param lines: the lines.
     :param status: the status of the answer.
