@@ -27,6 +27,7 @@ class Block:
     """One block.
 
     :ivar line: the number of its first line in the document, counted from 1.
+    :ivar end: the number of the line after it.
     :ivar language: of a ``code-block``; ``literal`` for a block after ``::``, and ``include`` for a ``literalinclude``.
     :ivar argument: the file of a ``literalinclude``.
     :ivar options: the options of the directive.
@@ -35,6 +36,7 @@ class Block:
     """
 
     line: int
+    end: int
     language: str
     argument: str
     options: Mapping[str, str]
@@ -72,11 +74,11 @@ def find_blocks(document: str) -> Iterator[Block]:
             content, number = _content(lines, number, indentation)
             included = directive[2] == "literalinclude"
             language = "include" if included else directive[3]
-            yield Block(begin, language, directive[3] if included else "", options, marks, content)
+            yield Block(begin, number + 1, language, directive[3] if included else "", options, marks, content)
         elif line.endswith("::") and not line.lstrip().startswith(".. "):
             begin = number
             content, number = _content(lines, number, len(_MARGIN.match(line)[0]))  # type: ignore[index]
-            yield Block(begin, "literal", "", {}, marks, content)
+            yield Block(begin, number + 1, "literal", "", {}, marks, content)
         else:
             continue
         marks, in_text = {}, False

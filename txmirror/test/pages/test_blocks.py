@@ -40,7 +40,8 @@ class BlockTests(SynchronousTestCase):
     def test_blocks(self) -> None:
         """Each block has its language, options, marks and lines. Marks are those of the next block only."""
         console, literal, include = find_blocks(DOCUMENT)
-        self.assertEqual((console.language, console.line, console.options), ("console", 7, {"caption": "shell"}))
+        self.assertEqual((console.language, console.options), ("console", {"caption": "shell"}))
+        self.assertEqual((console.line, console.end), (7, 13))
         self.assertEqual(console.marks, {"not-run": "it needs a printer", "terminal": "one"})
         self.assertEqual(console.lines, ("$ lpr", "  done"))
         self.assertEqual((literal.language, literal.lines, literal.marks), ("literal", ("literal",), {}))

@@ -145,7 +145,7 @@ class CoveredTests(SynchronousTestCase):
 
         def block(language: str = "literal", **marks: str) -> Block:
             marks = {name.replace("_", "-"): value for name, value in marks.items()}
-            return Block(1, language, "", {}, marks, ("$ txmirror ls",))
+            return Block(1, 3, language, "", {}, marks, ("$ txmirror ls",))
 
         self.assertIn("neither run", self.reason(page, block()))
         self.assertIn("neither run", self.reason(page, block("python")))
