@@ -31,7 +31,7 @@ _admin_option = click.option(
     metavar="PORT",
     expose_value=False,
     callback=keep,
-    help="Ask the servers' AdminServers at this port, by HTTP, in place of the words. It is 8080 by default there.",
+    help="Ask the AdminServer of each server at this port, by HTTP, in place of the words. The servers' default is 8080.",
 )
 
 
