@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -11,12 +11,20 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.access import show_acl
 from txmirror.cli.formats import record_lines
-from txmirror.cli.run import Outcome, Run
+from txmirror.cli.run import NEEDS_CREDENTIALS, Outcome, Run
 from txmirror.cli.statuses import message_of, status_of_all
 from txmirror.cli.writing import explain_unknown
-from txmirror.errors import BadVersionException, NoAuthException, NoNodeException, ZooKeeperException
+from txmirror.errors import (
+    BadVersionException,
+    InvalidACLException,
+    NoAuthException,
+    NoNodeException,
+    ZooKeeperException,
+)
 from txmirror.printable import on_one_line
 from txmirror.types import ACL, ZnodeStat
+
+_T = TypeVar("_T")
 
 #: The node with ZooKeeper's own nodes.
 _OWN = "/zookeeper"
@@ -45,7 +53,14 @@ def set_acl(
     :param dry_run: write nothing, and show what would change.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`.
     """
-    return explain_unknown(Deferred.fromCoroutine(_set_acl(run, path, acl, version, recursive, dry_run)))
+
+    def explain(failure: Failure) -> Failure:
+        if isinstance(failure.value, InvalidACLException) and run.needs_credentials(acl):
+            raise InvalidACLException(f"{failure.value}: {NEEDS_CREDENTIALS}", path=path, applied=False) from None
+        return failure
+
+    setting = Deferred.fromCoroutine(_set_acl(run, path, acl, version, recursive, dry_run))
+    return explain_unknown(setting.addErrback(explain))
 
 
 async def _get_acl(run: Run, wanted: Sequence[str], output: str, recursive: bool) -> Outcome:
@@ -105,9 +120,9 @@ async def _write_all(run: Run, every: Sequence[str], acl: Sequence[ACL], errors:
         for start in range(0, len(every), _AT_A_TIME):
             some = every[start : start + _AT_A_TIME]
             run.note_doubt(f"{len(lines)} ACLs were set, and some more may have been")
-            writing = [(path, run.client.set_acl(path, acl).addErrback(_refusal)) for path in some]
+            writing = [(path, run.client.set_acl(path, acl).addErrback(_trap)) for path in some]
             for path, answer in writing:
-                error = await answer
+                error = _check(await answer)
                 if isinstance(error, NoAuthException):
                     errors.append(error)
                 elif not isinstance(error, ZooKeeperException):
@@ -122,11 +137,9 @@ async def _read(
     found: dict[str, tuple[list[ACL], ZnodeStat]] = {}
     with run.show_progress("Reading ACLs", lambda: len(found), lambda: len(every)):
         for start in range(0, len(every), _AT_A_TIME):
-            asked = [
-                (path, run.client.get_acl(path).addErrback(_refusal)) for path in every[start : start + _AT_A_TIME]
-            ]
+            asked = [(path, run.client.get_acl(path).addErrback(_trap)) for path in every[start : start + _AT_A_TIME]]
             for path, answer in asked:
-                read = await answer
+                read = _check(await answer)
                 if isinstance(read, NoAuthException) or (isinstance(read, NoNodeException) and path in wanted):
                     errors.append(read)
                 elif not isinstance(read, ZooKeeperException):
@@ -144,8 +157,8 @@ async def _list_tree(run: Run, path: str, errors: list[ZooKeeperException]) -> l
         while waiting:
             some, waiting = waiting[-_AT_A_TIME:], waiting[:-_AT_A_TIME]
             listed += some
-            for each, asked in [(each, run.client.get_children(each).addErrback(_refusal)) for each in some]:
-                names = await asked
+            for each, asked in [(each, run.client.get_children(each).addErrback(_trap)) for each in some]:
+                names = _check(await asked)
                 if isinstance(names, NoAuthException):
                     errors.append(names)
                 elif not isinstance(names, ZooKeeperException):
@@ -158,10 +171,21 @@ def _is_servers_own(run: Run, path: str) -> bool:
     return "/" not in run.client.connect_string and (path == _OWN or path.startswith(f"{_OWN}/"))
 
 
-def _refusal(failure: Failure) -> ZooKeeperException:
-    if not isinstance(failure.value, (NoAuthException, NoNodeException)):
+def _trap(failure: Failure) -> ZooKeeperException:
+    """Return any failure of ZooKeeper's: if one of many requests fails, nobody waits for the others."""
+    if not isinstance(failure.value, ZooKeeperException):
         failure.raiseException()
     return failure.value
+
+
+def _check(answer: _T) -> _T:
+    """Return an answer, or the reason why there is none for one node.
+
+    :raises ZooKeeperException: a failure that concerns all nodes.
+    """
+    if isinstance(answer, ZooKeeperException) and not isinstance(answer, (NoAuthException, NoNodeException)):
+        raise answer
+    return answer
 
 
 def _one_line(acl: Sequence[ACL]) -> str:

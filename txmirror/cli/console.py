@@ -10,6 +10,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
 from txmirror.cli.statuses import Status
+from txmirror.cli.streams import reader_is_gone
 from txmirror.printable import on_one_line
 
 #: The number of lines in one write.
@@ -66,6 +67,14 @@ class Console:
                 self.broken = Status.IO_ERROR
                 self.fail(f"the output cannot be written: {error.strerror}")
                 self.broke()
+
+    def reader_is_gone(self) -> bool:
+        """Return whether the reader of the results is gone, also if it is another program that writes there. Then :attr:`broken` is set,
+        and :attr:`broke` is not called.
+        """
+        if self.broken is None and reader_is_gone(self._out):
+            self.broken = Status.READER_GONE
+        return self.broken is not None
 
     def line(self, line: str) -> None:
         """Write one result."""

@@ -33,9 +33,6 @@ def launch(settings: Settings, program: Program) -> int:
     from twisted.internet import reactor as global_reactor
 
     reactor = cast(Any, global_reactor)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     # Without this, Twisted writes critical events to stderr itself, with tracebacks.
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
     console = make_console(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import click
 from twisted.internet.defer import Deferred
 
@@ -99,7 +100,9 @@ def _count(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
     callback=_count,
     help="Wait until PATH has so many children: 3 is three, 3+ three or more, 3-5 three to five.",
 )
-@seconds_option("--timeout", "How long to wait; 0 looks once. [default: without limit]")
+@seconds_option(
+    "--timeout", "How long the command may take; 0 looks once. [default: 5 for the first session, then without limit]"
+)
 @session_timeout_option
 @click.pass_obj
 def wait(
@@ -119,4 +122,8 @@ def wait(
         raise click.UsageError("--exists, --absent, --value and --children exclude each other")
     data = None if value is None else read_content(invocation.stdin, value)
     condition = waiting.Condition(not absent, data, children)
-    return invocation.run(lambda run: waiting.wait(run, path, condition, timeout))
+    settings = invocation.settings()
+    if timeout:
+        # It is the limit for the first session, too.
+        settings = attrs.evolve(settings, timeout=timeout)
+    return invocation.launch(settings, lambda run: waiting.wait(run, path, condition, timeout))

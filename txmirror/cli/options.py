@@ -33,12 +33,22 @@ def check_path(value: str, *, root: bool = True) -> str:
     :raises click.BadParameter: it is not a path; the message quotes it.
     """
     try:
-        path = paths.normalise(value)
+        path = paths.normalise(_as_utf8(value))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if path == "/" and not root:
         raise click.BadParameter("'/' always exists: it is never created, deleted or registered")
     return path
+
+
+def _as_utf8(value: str) -> str:
+    """Return an argument that Python could not decode by the locale, decoded as UTF-8: the encoding of paths."""
+    if is_utf8(value):
+        return value
+    try:
+        return os.fsencode(value).decode()
+    except UnicodeError:
+        return value
 
 
 def _seconds(value: str, least: float) -> float:

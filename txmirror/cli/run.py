@@ -22,6 +22,7 @@ from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     AuthFailedException,
     ConnectionLossException,
+    InvalidACLException,
     NoChrootException,
     NoNodeException,
     ZooKeeperException,
@@ -44,6 +45,9 @@ class Outcome:
     data: bytes = b""
     """Output that is written as it is, before the lines."""
 
+
+#: The reason why an ACL is refused, and what to do.
+NEEDS_CREDENTIALS = "creator (the scheme auth) stands for your credentials: give --username and --password-file"
 
 Program = Callable[["Run"], Deferred[Outcome]]
 """The work of a command in its run. Cancelling the Deferred must end it."""
@@ -95,6 +99,10 @@ class Run:
 
             self._mirror = Mirror(client=self.client, reactor=self.reactor)
         return self._mirror
+
+    def needs_credentials(self, acl: Sequence[ACL]) -> bool:
+        """Return whether an ACL is refused because it stands for the identities of a session that has none."""
+        return any(each.scheme == "auth" for each in acl) and not self._settings.access.identifies
 
     def outlive_outages(self, *, silently: bool = False) -> None:
         """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console.
@@ -186,12 +194,12 @@ class Run:
             self._working = Deferred.fromCoroutine(self._work(program))
             return await self._working
         except ZooKeeperException as error:
-            return _failed(error)
+            return self._failed(error)
         except CommandError as error:
             return Outcome(status=error.status, errors=(str(error),))
         except CancelledError:
             if self._error is not None:
-                return _failed(self._error)
+                return self._failed(self._error)
             return Outcome(status=Status.DONE if self._signal is None else status_of_signal(self._signal))
         finally:
             self._working = None
@@ -266,13 +274,15 @@ class Run:
             self._error = error
             self._cancel()
 
+    def _failed(self, error: ZooKeeperException) -> Outcome:
+        message = message_of(error)
+        if isinstance(error, InvalidACLException) and self.needs_credentials(self.acl or ()):
+            message += f": {NEEDS_CREDENTIALS}"
+        return Outcome(status=status_of(error), errors=(message,))
+
     def _cancel(self) -> None:
         if self._working is not None:
             self._working.cancel()
-
-
-def _failed(error: ZooKeeperException) -> Outcome:
-    return Outcome(status=status_of(error), errors=(message_of(error),))
 
 
 def make_client(settings: Settings, reactor: IReactorTime, *, random: Random | None = None) -> ZooKeeperClient:

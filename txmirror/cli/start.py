@@ -13,8 +13,11 @@ def main() -> int:
     """Run the command line of this process, and return the exit status."""
     for number in signals_to_handle():
         signal.signal(number, end_at_once)
-    from txmirror.cli.command import main as run_command  # noqa: PLC0415 - it takes long
+    # Both take long.
+    from txmirror.cli.command import main as run_command  # noqa: PLC0415
+    from txmirror.cli.streams import escape_output  # noqa: PLC0415
 
+    escape_output()
     return run_command()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -20,6 +22,13 @@ def fill_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
+def escape_output() -> None:
+    """From now on, escape the characters that the encoding of the standard streams does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def abandon_output() -> None:
     """Discard output that could not be written. Otherwise Python would retry at its exit, and print an error."""
     # A closed standard output is None, which typeshed does not know.
@@ -27,3 +36,14 @@ def abandon_output() -> None:
     if stdout is not None:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+
+
+def reader_is_gone(stream: TextIO) -> bool:
+    """Return whether the other end of a pipe is closed, so that a write would fail. Of no other kind of stream this is known."""
+    try:
+        number = stream.fileno()
+    except (io.UnsupportedOperation, ValueError):
+        return False
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -70,20 +70,22 @@ def parse_count(text: str) -> tuple[int, int | None]:
 def wait(run: Run, path: str, condition: Condition, timeout: float | None) -> Deferred[Outcome]:
     """Wait until a node meets a condition.
 
-    :param timeout: the limit, in seconds; 0 looks once; None waits without limit.
+    :param timeout: the limit, in seconds, which includes the time until there is a session; 0 looks once; None waits without limit.
     :returns: fails if no session could be opened in time, or the node cannot be read.
     """
-    return Deferred.fromCoroutine(_wait(run, path, condition, timeout))
+    waiting = Deferred.fromCoroutine(_wait(run, path, condition, at_once=timeout == 0))
+    if timeout:
+        waiting.addTimeout(timeout, run.reactor, lambda _, __: _missed(path, condition, timeout))
+    return waiting
 
 
-async def _wait(run: Run, path: str, condition: Condition, timeout: float | None) -> Outcome:
-    begun = run.reactor.seconds()
+async def _wait(run: Run, path: str, condition: Condition, *, at_once: bool) -> Outcome:
     node = run.mirror.get(path)
-    met: Deferred[bool] = Deferred()
+    met: Deferred[None] = Deferred()
 
     def look(_: object) -> None:
         if not met.called and condition.met_by(node.state):
-            met.callback(True)
+            met.callback(None)
 
     node.addValueWatcher("wait", look)
     if condition.children is not None:
@@ -95,15 +97,14 @@ async def _wait(run: Run, path: str, condition: Condition, timeout: float | None
             await node.children(timeout=None)
     await run.check_chroot()
     look(None)
-    left = None if timeout is None else timeout - (run.reactor.seconds() - begun)
-    if not met.called and left is not None and left <= 0:
-        return _missed(path, condition, timeout)
-    if not met.called:
-        run.outlive_outages()
-    if left is not None:
-        met.addTimeout(left, run.reactor, lambda _, __: False)
-    return Outcome() if await met else _missed(path, condition, timeout)
+    if met.called:
+        return Outcome()
+    if at_once:
+        return _missed(path, condition, 0)
+    run.outlive_outages()
+    await met
+    return Outcome()
 
 
-def _missed(path: str, condition: Condition, timeout: float | None) -> Outcome:
+def _missed(path: str, condition: Condition, timeout: float) -> Outcome:
     return Outcome(status=Status.TRY_LATER, errors=(f"not within {timeout:g} s: {path!r} {condition}",))

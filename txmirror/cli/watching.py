@@ -20,6 +20,8 @@ from txmirror.timers import Timer
 
 #: The kinds of changes at which a program is run.
 _EXECUTED = (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED)
+#: The time between two looks at the output, in seconds.
+_LOOK = 1.0
 #: The program's environment variables.
 _KIND, _PATH, _VERSION, _CHANGES = "TXMIRROR_KIND", "TXMIRROR_PATH", "TXMIRROR_VERSION", "TXMIRROR_CHANGES"
 
@@ -55,7 +57,8 @@ def run_at_changes(
     :param recursive: whether to run it at changes of all nodes below it, too.
     :param settle: run it once for all changes, when there was none for so many seconds; None runs it for each of them.
     :param initial: whether to run it when all nodes have been read for the first time, too.
-    :returns: fires when it is cancelled. Fails if no session could be opened in time, or the program cannot be started.
+    :returns: fires when it is cancelled, or when the reader of the output is gone: then the program that runs is ended. Fails if no
+        session could be opened in time, or the program cannot be started.
     """
     return Deferred.fromCoroutine(_run_at_changes(run, path, make_child, data, recursive, settle, initial))
 
@@ -74,6 +77,7 @@ async def _run_at_changes(
     await run.check_chroot()
     pending = PendingChanges(run.reactor, settle)
     begun = False
+    running: Child | None = None
 
     def changed(change: Change) -> None:
         nonlocal begun
@@ -84,13 +88,25 @@ async def _run_at_changes(
         elif begun and change.kind in _EXECUTED:
             pending.add(change)
 
+    def look() -> None:
+        # Only the programs write to the output: if its reader is gone, the command learns it in no other way.
+        if not run.console.reader_is_gone():
+            looking.start(_LOOK)
+        elif running is not None:
+            running.end(run.client.session_timeout / 3)
+        else:
+            waiting.cancel()
+
+    looking = Timer(run.reactor, look)
+    looking.start(_LOOK)
     tree = run.mirror.tree(path, depth=None if recursive else 0)
     tree.watch(changed)
     try:
         with suppress(CancelledError):
             while True:
-                changes = await pending.next()
-                child = make_child()
+                waiting = pending.next()
+                changes = await waiting
+                child = running = make_child()
                 if settle is None:
                     child.start(_variables(changes[0]), stdin=_new_data(changes[0]))
                 else:
@@ -98,14 +114,16 @@ async def _run_at_changes(
                     child.start({_CHANGES: str(len(changes))}, stdin=lines.encode())
                 run.forward_signals(child.interrupt)
                 status = await child.ended
+                running = None
                 run.forward_signals(None)
-                if child.asked_to_end is not None:
+                if child.asked_to_end is not None or run.console.reader_is_gone():
                     break
                 if status != 0:
                     run.console.say(f"{child.name} has failed, with status {status}")
     finally:
         tree.unwatch(changed)
         pending.stop()
+        looking.stop()
     return Outcome()
 
 

@@ -30,6 +30,7 @@ class Stream(io.StringIO):
         self.flushed = 0
         self.error: OSError | None = None
         self.terminal = False
+        self.descriptor: int | None = None
         self._bytes = Bytes(self)
 
     @property
@@ -44,6 +45,9 @@ class Stream(io.StringIO):
 
     def flush(self) -> None:
         self.flushed = len(self.getvalue())
+
+    def fileno(self) -> int:
+        return super().fileno() if self.descriptor is None else self.descriptor
 
     def isatty(self) -> bool:
         return self.terminal
@@ -152,6 +156,10 @@ class Command:
         assert self.run is not None
         self.run.interrupt(number)
         self._world.settle()
+
+    def connect_output(self, descriptor: int) -> None:
+        """Give its output a descriptor, whose state it may ask for."""
+        self._out.descriptor = descriptor
 
     def break_output(self, error: OSError) -> None:
         """Let it fail to write its results from now on."""

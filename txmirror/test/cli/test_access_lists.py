@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from txmirror.access import parse_acl, show_acl
 from txmirror.test.cli.case import CommandTestCase
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
@@ -41,6 +44,33 @@ class ACLTests(CommandTestCase):
         self.assertEqual(self.refused(1, "acl", "get", "/missing", "-r"), "no such znode: '/missing'")
         self.assertEqual(self.refused(1, "acl", "set", "/missing", "open"), "no such znode: '/missing'")
         self.assertEqual(self.refused(1, "acl", "set", "/missing", "open", "-ry"), "no such znode: '/missing'")
+
+    def test_no_credentials(self) -> None:
+        """An ACL that stands for the credentials needs some, and the message says how to give them; other reasons are not explained so."""
+        advice = "creator (the scheme auth) stands for your credentials: give --username and --password-file"
+        for arguments in (
+            ("acl", "set", "/a", "creator"),
+            ("acl", "set", "/a", "world:anyone:r,auth::cdrwa", "-ry"),
+            ("--acl", "creator", "create", "/x"),
+            ("--acl", "creator", "lock", "/x", "--", "true"),
+        ):
+            self.assertRegex(self.refused(1, *arguments), rf"\Ainvalid ACL: '/[ax].*': {re.escape(advice)}\Z")
+        self.assertEqual(self.refused(1, "acl", "set", "/a", "other:x:r"), "invalid ACL: '/a'")
+        password = Path(self.mktemp())
+        password.write_text("pw")
+        password.chmod(0o600)
+        self.done("-u", "app", "--password-file", str(password), "acl", "set", "/a", "creator")
+        self.world.result(self.other.add_auth("digest", b"app:pw"))
+        self.assertEqual(self.acl("/a"), (ACL(Permission.ALL, "digest", _HASH),))
+
+    def test_outage(self) -> None:
+        """If many requests fail at the same time, there is one message."""
+        self.world.server.delay_next("set_acl", 60.0)
+        command = self.start("acl", "set", "/a", "read-only", "-ry", "--timeout", "2")
+        self.stop_server()
+        self.world.pass_time(10.0)
+        self.assertEqual(command.status, 69)
+        self.assertRegex(command.err, r"\Atxmirror: [^\n]*; the write may have been applied\n\Z")
 
     def test_set(self) -> None:
         self.assertEqual(self.done("acl", "set", "/a", f"world:anyone:r,digest:{_HASH}:cdrwa").out, "")

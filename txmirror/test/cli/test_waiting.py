@@ -88,10 +88,41 @@ class WaitTests(CommandTestCase):
         self.assert_met(command)
 
     def test_no_server(self) -> None:
-        """There must have been a session."""
-        command = self.start("wait", "/a", "-s", "127.0.0.1:1", "--timeout", "60")
-        self.world.pass_time(5.0)
-        self.assertEqual(command.status, 69)
+        """There must have been a session, within the timeout, or else within five seconds."""
+        for arguments, seconds in (
+            (("--timeout", "60"), 60.0),
+            (("--timeout", "2"), 2.0),
+            (("--timeout", "0"), 5.0),
+            ((), 5.0),
+        ):
+            command = self.start("wait", "/a", "-s", "127.0.0.1:1", *arguments)
+            self.world.pass_time(seconds - 0.5)
+            self.assertTrue(command.running, arguments)
+            self.world.pass_time(0.6)
+            self.assertEqual(command.status, 69)
+            self.assertIn(f"no session with 127.0.0.1:1 within {seconds:g} s", command.err)
+
+    def test_late_session(self) -> None:
+        """The time until there is a session is a part of the timeout."""
+        self.stop_server()
+        command = self.wait("/a", "--timeout", "30")
+        self.world.pass_time(20.0)
+        self.start_server()
+        self.world.pass_time(9.5)
+        self.assertTrue(command.running)
+        self.world.pass_time(0.6)
+        self.assertEqual((command.status, command.err), (75, "txmirror: not within 30 s: '/a' exists\n"))
+
+    def test_slow_server(self) -> None:
+        """A server that does not answer the first request does not extend it."""
+        self.world.server.delay_next("exists", 8.0)
+        self.world.server.delay_next("get", 8.0)
+        self.world.server.delay_next("get_many", 8.0)
+        command = self.wait("/a", "--timeout", "3")
+        # Then the session is closed, for at most two seconds.
+        self.world.pass_time(5.2)
+        self.assertEqual(command.status, 75)
+        self.world.pass_time(30.0)
 
     def test_hidden(self) -> None:
         """A node that may not be read is an error, and no endless wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 
@@ -314,3 +315,57 @@ class ExecTests(CommandTestCase):
         self.assertEqual(self.runs(), [("changed", "/a/b")])
         self.end_run()
         self.end(command)
+
+
+class ReaderTests(CommandTestCase):
+    """With ``--exec`` only the program writes to the output."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make("/a")
+        self.command = self.start("watch", "/a", "--exec", "sh -c reload")
+        read, write = os.pipe()
+        self.addCleanup(os.close, write)
+        self.close_reader = lambda: os.close(read)
+        self.command.connect_output(write)
+
+    def change(self) -> None:
+        self.world.result(self.other.set("/a", b"new"))
+        self.world.settle()
+
+    def assert_gone(self) -> None:
+        self.assertEqual((self.command.status, self.command.err), (141, ""))
+        self.assertEqual(self.world.server.sessions, {self.other.session_id})
+
+    def test_running(self) -> None:
+        """A program that runs is ended, and killed if it does not end."""
+        self.change()
+        self.world.pass_time(2.0)
+        self.assertEqual(self.process.signals, [])
+        self.close_reader()
+        self.world.pass_time(1.1)
+        self.assertEqual(self.process.signals, ["TERM"])
+        self.world.pass_time(5.0)
+        self.assertEqual(self.process.signals, ["TERM", "KILL"])
+        self.assertTrue(self.command.running)
+        self.process.end(signal=signal.SIGKILL)
+        self.world.settle()
+        self.assert_gone()
+
+    def test_between(self) -> None:
+        """Between two runs the command ends by itself."""
+        self.change()
+        self.process.end()
+        self.close_reader()
+        self.world.pass_time(1.1)
+        self.assert_gone()
+
+    def test_broken_pipe(self) -> None:
+        """A program that the lack of a reader has ended has not failed, and is not run again."""
+        self.change()
+        self.change()
+        self.close_reader()
+        self.process.end(signal=signal.SIGPIPE)
+        self.world.settle()
+        self.assert_gone()
+        self.assertEqual(len(self.reactor.processes), 1)

@@ -7,9 +7,12 @@ import functools
 import os
 import pty
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,11 +111,72 @@ class PipeTests(ProcessTestCase):
         done = subprocess.run(["/bin/sh", "-c", command], env=self.environment, timeout=_PATIENCE, check=False)
         self.assertEqual(done.returncode, 0)
 
+    def test_program_without_reader(self) -> None:
+        """``watch --exec`` ends its program and itself when the reader of their output is gone."""
+        program = "sh -c 'echo $$; exec sleep 60'"
+        process = self.begin("watch", "/watched", "--exec", program, "--initial")
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(timeout=_PATIENCE)
+        self.assertEqual((process.returncode, err), (141, ""))
+        self.assertRaises(ProcessLookupError, os.kill, child, 0)
+
     def test_library_alone(self) -> None:
         """A program that imports the library does not load the packages of the command."""
         code = "import sys, txmirror.testing, txmirror.registry, txmirror.service; sys.exit('click' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], check=False, timeout=_PATIENCE)
         self.assertEqual(done.returncode, 0)
+
+
+class LocaleTests(ProcessTestCase):
+    """Paths and values of all characters, in environments that have fewer."""
+
+    def run_bytes(self, *arguments: str, **variables: str) -> tuple[int, bytes, bytes]:
+        environment = {**self.environment, **variables}
+        if "PYTHONIOENCODING" not in variables:
+            del environment["PYTHONIOENCODING"]
+        done = subprocess.run(
+            [*_COMMAND, *arguments], env=environment, capture_output=True, check=False, timeout=_PATIENCE
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def test_locales(self) -> None:
+        """What the encoding of the output does not have is escaped; data are as they are."""
+        self.done("create", "/ä", "größe €")
+        utf8 = "txmirror: no such znode: '/ö€'\n".encode()
+        escaped = b"txmirror: no such znode: '/\\xf6\\u20ac'\n"
+        plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        for variables, error, name in (
+            ({"LC_ALL": "C"}, utf8, "ä".encode()),
+            ({"LC_ALL": "C.UTF-8"}, utf8, "ä".encode()),
+            (plain, escaped, b"\\xe4"),
+            ({"LANG": "C", "PYTHONIOENCODING": "ascii"}, escaped, b"\\xe4"),
+            ({"PYTHONIOENCODING": "latin-1"}, b"txmirror: no such znode: '/\xf6\\u20ac'\n", b"\xe4"),
+        ):
+            self.assertEqual(self.run_bytes("get", "/ä", **variables), (0, "größe €\n".encode(), b""), variables)
+            self.assertEqual(self.run_bytes("stat", "/ö€", **variables), (1, b"", error), variables)
+            self.assertIn(b"\n" + name + b"\n", self.run_bytes("ls", "/", **variables)[1], variables)
+
+    def test_daemon(self) -> None:
+        """So it is in the commands that use no session."""
+        address = Path(tempfile.mkdtemp()) / "socket"
+        self.addCleanup(shutil.rmtree, address.parent)
+        body = "a € b\n".encode()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(address))
+            listener.listen()
+            command = [*_COMMAND, "metrics", "--control", str(address)]
+            environment = {**self.environment, "PYTHONIOENCODING": "latin-1"}
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(process.kill)
+            listener.settimeout(_PATIENCE)
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                out, err = process.communicate(timeout=_PATIENCE)
+        self.assertEqual((process.returncode, out, err), (0, b"a \\u20ac b\n", b""))
 
 
 class ProgramTests(ProcessTestCase):
