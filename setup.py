@@ -8,6 +8,8 @@ from pathlib import Path
 from setuptools import Distribution, find_packages, setup
 
 TREE = Path(__file__).parent
+# The public address of the folder of this file, with a slash at the end; None as long as there is none. RELEASING.rst has more.
+FILES_URL = None
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
@@ -34,6 +36,21 @@ DOCS = [
 ]
 
 
+def describe() -> str:
+    """Return README.rst as an index shows it, where relative links would lead nowhere.
+
+    They lead to ``FILES_URL``; without one they are plain text.
+    """
+
+    def replace(link: re.Match[str]) -> str:
+        text, target = link.groups()
+        if "://" in target:
+            return link[0]
+        return text if FILES_URL is None else f"`{text} <{FILES_URL}{target}>`_"
+
+    return re.sub(r"`([^`<]+?)\s+<([^`>]+)>`_", replace, (TREE / "README.rst").read_text(encoding="utf-8"))
+
+
 class InstallShare(Distribution().get_command_class("install_data")):
     """Make the manual pages and the completion scripts, and install them."""
 
@@ -53,8 +70,9 @@ setup(
     name="txmirror",
     version=re.search(r'^__version__ = "(.+)"$', (TREE / "txmirror" / "__init__.py").read_text(), re.MULTILINE)[1],
     description="ZooKeeper nodes mirrored in live Python objects, and a service registry on them, for Twisted",
-    long_description=(TREE / "README.rst").read_text(encoding="utf-8"),
+    long_description=describe(),
     long_description_content_type="text/x-rst",
+    project_urls={} if FILES_URL is None else {"Source": FILES_URL},
     author="The txmirror developers",
     license_expression="MIT",
     license_files=["LICENSE"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,57 @@ class WheelTests(SynchronousTestCase):
                 name.partition(".data/data/share/")[2]: wheel.read(name) for name in self.names if ".data/" in name
             }
         self.assertEqual(found, expected)
+
+
+#: A link of reStructuredText, or the explicit target of one.
+_LINK = re.compile(r"`[^`<]+<([^`>]+)>`__?|^\.\. _[^:]+: *(\S+)$", re.MULTILINE)
+
+
+class DescriptionTests(SynchronousTestCase):
+    """The description of the package, which an index shows: README.rst, whose links lead to files of this tree."""
+
+    def links(self, metadata: str) -> set[str]:
+        description = metadata.partition("\n\n")[2]
+        self.assertIn("State that is up to date\n", description)
+        return {inline or explicit for inline, explicit in _LINK.findall(description)}
+
+    def test_of_the_wheel(self) -> None:
+        """No link is relative: it would lead nowhere."""
+        with zipfile.ZipFile(built_wheel()) as wheel:
+            (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            metadata = wheel.read(name).decode()
+        self.assertEqual({link for link in self.links(metadata) if "://" not in link}, set())
+        for words in ("The tutorial: from nothing", "Coming from kazoo, Curator, nd_service_registry, zkmirror"):
+            self.assertIn(words, " ".join(metadata.split()))
+
+    def test_with_an_address(self) -> None:
+        """With a public address of the source, each link leads to a file below it."""
+        folder = workshop() / "with-address"
+        for package in ("txmirror", "twisted/plugins"):
+            (folder / package).mkdir(parents=True)
+        for name in ("README.rst", "LICENSE", "pyproject.toml", "txmirror/__init__.py"):
+            shutil.copy(copied_tree() / name, folder / name)
+        program = (copied_tree() / "setup.py").read_text(encoding="utf-8")
+        address = "https://source.example/txmirror/"
+        changed = program.replace("\nFILES_URL = None\n", f"\nFILES_URL = {address!r}\n")
+        self.assertNotEqual(changed, program)
+        (folder / "setup.py").write_text(changed, encoding="utf-8")
+        made = f"build_meta.prepare_metadata_for_build_wheel({str(folder)!r})"
+        program = f"import os; os.chdir({str(folder)!r}); from setuptools import build_meta; {made}"
+        done = run(building_environment() / "bin" / "python", "-c", program)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        (file,) = folder.glob("*.dist-info/METADATA")
+        metadata = file.read_text(encoding="utf-8")
+        self.assertIn(f"\nProject-URL: Source, {address}\n", metadata)
+        links = self.links(metadata)
+        self.assertGreater(len(links), 15)
+        for link in links:
+            self.assertTrue((TREE / link.removeprefix(address)).is_file(), link)
+
+    def test_is_valid(self) -> None:
+        """An index accepts the metadata, and can show the description."""
+        done = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", built_wheel(), built_source())
+        self.assertEqual((done.returncode, done.stdout.count("PASSED")), (0, 2), done.stdout)
 
 
 class SourceTests(SynchronousTestCase):
