@@ -23,7 +23,7 @@ TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, 
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 # mypy checks for Python 3.10, where tomli takes the place of tomllib.
-TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*", "pyright[nodejs]==1.1.414", "tomli>=2.0"]
+TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*", "pyright[nodejs]==1.1.414", "tomli>=2.0", "types-docutils"]
 DOCS = [
     "sphinx>=7",
     "sphinxcontrib-zopeext>=0.4",

@@ -274,7 +274,8 @@ class ReferenceTests(SynchronousTestCase):
 
 def issubclass_of_exception(cls: type | InterfaceClass) -> bool:
     """Return whether a class is an exception: these share their attributes, which stand on the page once."""
-    return isinstance(cls, type) and issubclass(cls, BaseException)
+    # mypy-zope takes an interface for a type.
+    return isinstance(cls, type) and issubclass(cls, BaseException)  # type: ignore[redundant-expr]
 
 
 class LinkTests(SynchronousTestCase):
@@ -361,6 +362,18 @@ class PictureTests(SynchronousTestCase):
         """The recorded outage is that of the code as it is."""
         recorded = runpy.run_path(str(DOCS.parent / "benchmarks" / "outage.py"))["record"]()
         self.assertEqual((DOCS / "explanation" / "outage.csv").read_text("utf-8"), recorded)
+
+    def test_registration(self) -> None:
+        """The drawing of a registration's life has each state, and the events as the code handles them."""
+        drawn = " ".join(text for _, text in pages()["guides/registry.html"].pictures)
+        for before, after, cause in (
+            ("withdrawn", "pending", "start()"),
+            ("registered", "pending", "the connection is lost, others delete the node"),
+            ("pending", "blocked", "another session's node is there"),
+            ("blocked", "registered", "that node is gone"),
+            ("registered", "withdrawn", "stop()"),
+        ):
+            self.assertIn(f"{before} to {after}: {cause}", drawn)
 
     def test_states(self) -> None:
         """The timeline has a label for each state, however short it is."""

@@ -50,7 +50,9 @@ def copied_tree() -> Path:
 
 def run(*command: str | Path, more: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command from an empty folder, with only the installed packages on Python's path, and with ``more`` variables."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | (more or {})
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | dict(
+        more or {}
+    )
     with tempfile.TemporaryDirectory(dir=workshop()) as empty:
         return subprocess.run(
             command,

@@ -24,6 +24,7 @@ extensions = [
     "full_docstrings",
     "keys",
     "metrics_table",
+    "registration_life",
     "routes_table",
     "shared_paths",
     "short_names",

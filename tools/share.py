@@ -100,7 +100,7 @@ def read_usage(name: str, options: usage.Options) -> Command:
     return Command(
         name,
         getattr(options, "synopsis", None) or "[options]",
-        options.longdesc,
+        getattr(options, "longdesc", ""),
         [_read_option(options, name) for name in sorted(options.longOpt)],
         below,
     )

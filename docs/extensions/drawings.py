@@ -23,7 +23,7 @@ else:
     import tomli as tomllib
 
 _ROOT = Path(__file__).resolve().parents[2]
-_STYLE = 'bgcolor=transparent; node [shape=box, fontname="sans-serif", fontsize=11]; edge [arrowsize=0.6, fontname="sans-serif", fontsize=9];'
+STYLE = 'bgcolor=transparent; node [shape=box, fontname="sans-serif", fontsize=11]; edge [arrowsize=0.6, fontname="sans-serif", fontsize=9];'
 
 
 def _layers() -> list[list[str]]:
@@ -59,7 +59,7 @@ def layers_dot() -> str:
     reach: dict[str, set[str]] = {}
     for package in reversed(packages):
         reach[package] = set(imports[package]).union(*(reach.get(each, set()) for each in imports[package]))
-    lines = ["digraph layers {", _STYLE, "ranksep=0.35; nodesep=0.2;"]
+    lines = ["digraph layers {", STYLE, "ranksep=0.35; nodesep=0.2;"]
     lines += ["{rank=same; " + "; ".join(f'"{package}"' for package in layer) + "}" for layer in layers]
     for package in packages:
         others = imports[package]
@@ -77,7 +77,7 @@ def states_dot() -> str:
     for (state, event), (following, _) in TRANSITIONS.items():
         if following is not state and event is not Event.UNAUTHORISED:
             events.setdefault((state, following), []).append(event)
-    lines = ["digraph states {", _STYLE, "rankdir=TB; ranksep=0.35;"]
+    lines = ["digraph states {", STYLE, "rankdir=TB; ranksep=0.35;"]
     for (state, following), causes in events.items():
         label = "\\n".join(event.value for event in causes)
         lines.append(f'"{state.value}" -> "{following.value}" [label="{label}"];')
@@ -87,8 +87,10 @@ def states_dot() -> str:
 def arrows(dot: str) -> str:
     """Return the arrows of a drawing as text: its text alternative."""
     found = re.findall(r'"([^"]+)" -> "([^"]+)"(?: \[label="([^"]+)"\])?', dot)
+    causes = (", ".join(each.strip() for each in re.split(r"\\[ln]", label) if each) for _, _, label in found)
     return "; ".join(
-        f"{first} to {second}" + (": " + label.replace("\\n", ", ") if label else "") for first, second, label in found
+        f"{first} to {second}" + (label and f": {label}")
+        for (first, second, _), label in zip(found, causes, strict=True)
     )
 
 
@@ -111,7 +113,7 @@ def inline_svg(dot: str, key: str, title: str) -> str:
     return f"{head} {label}>{text}{rest}"
 
 
-class _Drawing(SphinxDirective):
+class Drawing(SphinxDirective):
     draw = staticmethod(layers_dot)
     text = ""
 
@@ -119,13 +121,13 @@ class _Drawing(SphinxDirective):
         return [figure(inline_svg(self.draw(), f"drawing-{self.name}", self.text), self.text)]
 
 
-class Layers(_Drawing):
+class Layers(Drawing):
     """``.. layers::``"""
 
     text = "The packages by layer, with an arrow for each import that no chain of others implies"
 
 
-class States(_Drawing):
+class States(Drawing):
     """``.. session-states::``"""
 
     draw = staticmethod(states_dot)

@@ -39,7 +39,7 @@ def import_object(name: str) -> object:
         except ModuleNotFoundError:
             continue
         for part in parts[count:]:
-            found = found[part] if isinstance(found, InterfaceClass) else getattr(found, part)  # type: ignore[index]
+            found = found[part] if isinstance(found, InterfaceClass) else getattr(found, part)
         return found
     raise ImportError(name)
 

@@ -22,16 +22,20 @@ from txmirror.durations import show_seconds
 #: Sentences for the metadata of a field.
 _MARKS = {"defaultable": "``[defaults]`` may have it.", "restart": "A change needs a restart."}
 
+# For attrs' stubs attrs.Factory is a function.
+_FACTORY: type = type(attrs.Factory(list))
+
 
 def _type_of(field: attrs.Attribute[Any], rule: Rule | None) -> str:
     if rule is not None:
         return rule.kind
-    kinds = [each for each in get_args(field.type) if each is not type(None)]
-    if isinstance(field.type, UnionType) and len(kinds) > 1:
+    declared: Any = field.type
+    kinds = [each for each in get_args(declared) if each is not type(None)]
+    if isinstance(declared, UnionType) and len(kinds) > 1:
         return "table or string"
-    if get_origin(field.type) is tuple:
+    if get_origin(declared) is tuple:
         return "array of tables"
-    assert field.type is Access or attrs.has(kinds[0] if kinds else field.type)
+    assert declared is Access or attrs.has(kinds[0] if kinds else declared)
     return "table"
 
 
@@ -41,7 +45,7 @@ def _default_of(field: attrs.Attribute[Any], rule: Rule | None) -> str:
         return str(default)
     if default is attrs.NOTHING:
         return "*required*"
-    if default is None or isinstance(default, attrs.Factory) or default == ():
+    if default is None or isinstance(default, _FACTORY) or default == ():
         return ""
     if isinstance(rule, Duration):
         return f"``{show_seconds(default).replace(' ', '')}``"

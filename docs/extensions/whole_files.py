@@ -6,7 +6,7 @@ A page often shows only a part of a program, without its imports. With the link 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sphinx.directives.code import LiteralInclude
 
@@ -25,7 +25,7 @@ class Example(LiteralInclude):
 
     def run(self) -> list[nodes.Node]:
         path = self.arguments[0]
-        named: set[str] = self.env.temp_data.setdefault(_NAMED, set())
+        named = cast("set[str]", self.env.temp_data.setdefault(_NAMED, set()))
         if path.startswith("/examples/") and path not in named and "caption" not in self.options:
             named.add(path)
             link = f":download:`{PurePosixPath(path).name} <{path}>`"
