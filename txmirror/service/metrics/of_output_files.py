@@ -35,7 +35,7 @@ OUTPUT_FILES: Final = (
         "txmirror_output_file_state",
         Kind.GAUGE,
         "1 for the present state of an output file, 0 for the others: unknown (the list was not read yet), current, stale (the list was"
-        " not read again since the connection was lost), kept (it has become much shorter, and is not believed yet), or failed (the file could not be written).",
+        " not read again since the connection was lost), kept (it has become much shorter, and does not replace the file yet), or failed (the file could not be written).",
         _states,
         (*_FILE, "state"),
     ),

@@ -215,7 +215,7 @@ OTHERS: Final = (
         name="isAlive",
         method="GET",
         path="/healthz",
-        text="Say whether the daemon works.",
+        text="Say whether the daemon makes progress.",
         replies={200: Reply(text="It does.", content_type="text/plain")},
         tag="server",
     ),
@@ -223,7 +223,7 @@ OTHERS: Final = (
         name="isReady",
         method="GET",
         path="/readyz",
-        text="Say whether all services that are to be registered are.",
+        text="Say whether the daemon is ready: there is a session, and the checks of each service have decided.",
         replies={
             200: Reply(text="They are.", content_type="text/plain"),
             503: Reply(text="They are not; the reason.", content_type="text/plain"),
