@@ -198,7 +198,7 @@ class DayTests(TwistdTestCase):
         # A second daemon is refused.
         other = self.start()
         self.assertEqual(other.process.wait(_PATIENCE), 75, other.log)
-        self.assertIn(f"in use by process {daemon.process.pid}", other.log)
+        self.assertIn(f"process {daemon.process.pid} uses the state file", other.log)
         self.assertNotIn("Traceback", self.logs.pop().log)
 
         # Stopped with keep-session, and started again.

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.cli.installed import make_unit
 from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
-from txmirror.test.pages.found import tested_blocks, text_of
+from txmirror.test.pages.found import tested_blocks
+from txmirror.test.pages.rows import rows_of
 from txmirror.test.service.systemd_socket import SystemdSocket
 
 _FILE = """
@@ -194,9 +195,9 @@ class UnitTests(SynchronousTestCase):
 
     def test_rows(self) -> None:
         """systemd understands the lines for checks that need more."""
-        text = text_of("docs/operations/running.rst")
-        table = text[text.index("What checks may do\n") : text.index("``sudo`` and other programs")]
-        lines = re.findall(r"``([A-Z]\w+=[^`]+)``", table)
+        rows = list(rows_of("docs/operations/running.rst"))
+        table = [row[1] for row in rows[[row[-1].text for row in rows].index("Lines") :]]
+        lines = [code for cell in table for code in cell.codes if re.match(r"[A-Z]\w+=", code)]
         self.assertGreater(len(lines), 10)
         # Each key that stands twice counts with both values.
         drop_in = "\n".join(["[Service]", *lines, ""])
