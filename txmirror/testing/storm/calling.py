@@ -16,7 +16,7 @@ from txmirror.discovery import ServiceProvider
 from txmirror.endpoints import ProviderClientEndpoint, RegistryClientEndpoint
 from txmirror.errors import ClosingException, NoInstanceException
 from txmirror.registry import ServiceRegistry
-from txmirror.testing.storm.listening import PATH
+from txmirror.testing.storm.listening import WEB
 from txmirror.testing.storm.parts import TIMEOUTS, Pending, Scene
 
 _STRATEGIES = ("round-robin", "random", "weighted", "least-pending")
@@ -107,7 +107,7 @@ class CallerPart:
     def _make_shared(self, random: Random) -> _Endpoints:
         settings = self._listening.settings[-1]
         often, surely = (
-            RegistryClientEndpoint(settings, PATH, wait=wait, **self._options)
+            RegistryClientEndpoint(settings, WEB.path, wait=wait, **self._options)
             for wait in (random.choice((0.0, 2.0, 10.0)), 10.0)
         )
         return _Endpoints(often, surely, None, None)
@@ -118,7 +118,7 @@ class CallerPart:
         )
         provider = ServiceProvider(
             registry,
-            PATH,
+            WEB.path,
             pick=random.choice(_STRATEGIES),
             down_for=random.choice((1.0, 30.0)),
             random=Random(self.name),
@@ -225,16 +225,16 @@ class CallerPart:
 
     def connect_settled(self) -> Deferred[None]:
         """Connect, and check that it succeeds if there is a port."""
-        wanted = bool(self._listening.wanted)
+        wanted = bool(self._listening.wanted_of(WEB))
         return self._begin(self._endpoints.surely).addCallback(self._connected, wanted)
 
     def _connected(self, greeted: _Greeted | None, wanted: bool) -> None:
+        there = self._listening.wanted_of(WEB)
         if greeted is None:
-            self._check_that(not wanted, f"no connection, and {list(self._listening.wanted)} are registered")
+            self._check_that(not wanted, f"no connection, and {there} are registered")
             return
         peer = greeted.tcp.getPeer()
-        there = (peer.host, peer.port) in self._listening.wanted
-        self._check_that(there, f"is connected to {peer}, and {list(self._listening.wanted)} are registered")
+        self._check_that((peer.host, peer.port) in there, f"is connected to {peer}, and {there} are registered")
         greeted.tcp.loseConnection()
 
     @property

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from txmirror.testing.storm.calling import CallerPart
 from txmirror.testing.storm.everything import Everything, Kinds
 from txmirror.testing.storm.journal import Journal
+from txmirror.testing.storm.listening import WEB
 from txmirror.testing.storm.registries import RegistryPart
 from txmirror.testing.storm.serving import ServerPart
 from txmirror.testing.world import World
@@ -30,7 +31,7 @@ class EndpointProgram(Everything):
     def check_settled(self) -> Deferred[None]:
         """Check all that must hold when everything has settled, and that clients can connect."""
         callers = [part for part in self.parts if isinstance(part, CallerPart)]
-        there, known = self._scene.listening.connections(), sum(caller.connections for caller in callers)
+        there, known = len(self._scene.listening.links(WEB)), sum(caller.connections for caller in callers)
         self._scene.check(there == known, f"{there} connections are open, and {known} are known")
         super().check_settled()
         return gatherResults([caller.connect_settled() for caller in callers]).addCallback(

@@ -8,16 +8,42 @@ import attrs
 
 from txmirror.endpoints import SharedSession
 from txmirror.registry import decode_instance
+from txmirror.testing.network import Link
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
 from txmirror.types import Instance
 
-#: The service that all endpoints serve, and connect to.
-PATH = "/services/web"
-#: Its ports are at these addresses.
-_NETWORK = "127.4."
 #: The sessions. Client endpoints keep the last one open.
 _TIMEOUTS = (4.0, 6.0)
+
+#: An address at which a program connects to a port, with the number of the port.
+Address = tuple[str, int]
+
+
+@attrs.frozen
+class Service:
+    """A service that endpoints serve, and connect to."""
+
+    path: str
+    """Its path."""
+    network: str
+    """The beginning of the addresses at which its ports are."""
+
+
+#: The service whose servers send their address.
+WEB = Service("/services/web", "127.4.")
+#: The service with HTTP.
+SITE = Service("/services/site", "127.6.")
+
+
+@attrs.frozen
+class Registered:
+    """A port that must be registered."""
+
+    service: Service
+    address: str
+    """The address that is registered, which can be a name."""
+    port: int
 
 
 @attrs.define(eq=False)
@@ -25,16 +51,18 @@ class Users:
     """The ports in one shared session, from its first use until it is closed.
 
     :ivar kept: whether a client endpoint keeps it open.
+    :ivar agents: the number of agents that use it.
     """
 
     host: str
-    ports: set[tuple[str, int]] = attrs.field(factory=set)
+    ports: set[Address] = attrs.field(factory=set)
     kept: bool = False
+    agents: int = 0
 
     @property
     def needed(self) -> bool:
         """True if the session is in use."""
-        return bool(self.ports) or self.kept
+        return bool(self.ports) or self.kept or self.agents > 0
 
 
 class Listening:
@@ -42,12 +70,12 @@ class Listening:
 
     :param world: the world.
     :param truth: its data.
-    :ivar wanted: the ports that must be registered.
+    :ivar wanted: the ports that must be registered, by the addresses at which programs connect to them.
     :ivar settings: the shared sessions.
     """
 
     def __init__(self, world: World, truth: Truth) -> None:
-        self.wanted: dict[tuple[str, int], None] = {}
+        self.wanted: dict[Address, Registered] = {}
         self.settings: list[SharedSession] = []
         self._world = world
         self._truth = truth
@@ -61,10 +89,18 @@ class Listening:
             self.settings.append(SharedSession(servers, session_timeout=timeout, reactor=world.reactor))
             self._users.append(Users(host))
 
-    def host(self) -> str:
-        """Return an address at which nobody else listens."""
+    def host(self, service: Service) -> str:
+        """Return an address of a service at which nobody else listens."""
         self._hosts += 1
-        return f"{_NETWORK}{self._hosts // 250}.{self._hosts % 250 + 1}"
+        return f"{service.network}{self._hosts // 250}.{self._hosts % 250 + 1}"
+
+    def wanted_of(self, service: Service) -> list[Address]:
+        """Return the ports of a service that must be registered."""
+        return [address for address, registered in self.wanted.items() if registered.service is service]
+
+    def is_current(self, users: Users) -> bool:
+        """Return whether a shared session was not closed with all others since its first use."""
+        return any(each is users for each in self._users)
 
     def users(self, settings: SharedSession) -> Users:
         """Return the users of a shared session."""
@@ -96,20 +132,20 @@ class Listening:
 
     def complaints(self) -> list[str]:
         """Return all that does not hold although it has had the time to settle."""
-        found = [self._difference(), *(self._unused(users) for users in self._users)]
+        found = [*map(self._difference, (WEB, SITE)), *(self._unused(users) for users in self._users)]
         return [each for each in found if each is not None]
 
-    def _difference(self) -> str | None:
-        there = self._truth.tree.nodes.get(PATH)
+    def _difference(self, service: Service) -> str | None:
+        there = self._truth.tree.nodes.get(service.path)
         registered: list[tuple[str | None, int | None]] = []
         for name in () if there is None else sorted(there.children):
-            found = decode_instance(name, self._truth.tree.nodes[f"{PATH}/{name}"].data or b"")
+            found = decode_instance(name, self._truth.tree.nodes[f"{service.path}/{name}"].data or b"")
             if not isinstance(found, Instance):
                 return f"{name} cannot be read: {found}"
             registered.append((found.address, found.port))
-        wanted = sorted(self.wanted)
+        wanted = [(each.address, each.port) for each in self.wanted.values() if each.service is service]
         same = sorted(map(str, registered)) == sorted(map(str, wanted))
-        return None if same else f"{registered} are registered, and {wanted} are to be"
+        return None if same else f"{registered} are registered, and {sorted(wanted)} are to be"
 
     def _unused(self, users: Users) -> str | None:
         links = [link for link in self._world.reactor.links if link.server_address.host == users.host]
@@ -118,6 +154,6 @@ class Listening:
             return None if links or not users.ports else f"the shared session of {users.host} is not connected"
         return f"the shared session of {users.host} has no user, and {links}" if links else None
 
-    def connections(self) -> int:
-        """Return the number of connections to the ports."""
-        return sum(link.server_address.host.startswith(_NETWORK) for link in self._world.reactor.links)
+    def links(self, service: Service) -> list[Link]:
+        """Return the connections to the ports of a service."""
+        return [link for link in self._world.reactor.links if link.server_address.host.startswith(service.network)]

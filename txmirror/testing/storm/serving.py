@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
+import attrs
+from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
-from txmirror.endpoints import RegisteringEndpoint, close_sessions
-from txmirror.testing.storm.listening import PATH, Users
+from txmirror.endpoints import RegisteringEndpoint, bind, close_sessions
+from txmirror.testing.storm.advertised import Way, choose_way
+from txmirror.testing.storm.listening import WEB, Address, Service, Users
 from txmirror.testing.storm.parts import Pending, Scene
 
 #: The most ports of a part.
@@ -22,7 +25,7 @@ _PORTS = 3
 _FORMATS = ("merged", "plain", "curator", "zczk")
 
 
-class Greeter(Protocol):
+class Greeter(TwistedProtocol):
     """A connection of a server, which sends the server's address and port. Some close it then."""
 
     factory: GreeterFactory
@@ -48,11 +51,38 @@ class GreeterFactory(Factory):
     :ivar open: those that are connected.
     """
 
+    service = WEB
     noisy = False
     protocol: type[Greeter] = Greeter  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.open: dict[Greeter, None] = {}
+
+    def abort(self) -> None:
+        """End all connections."""
+        for connection in list(self.open):
+            transport: Any = connection.transport
+            transport.abortConnection()
+
+
+class Served(Protocol):
+    """The factory of a server."""
+
+    service: Service
+
+    def abort(self) -> None:
+        """End all connections."""
+
+
+@attrs.frozen
+class _Port:
+    """A port that listens."""
+
+    users: Users
+    stop: Callable[[], object]
+    """Stops it; it may be called again unless it is ``bound``."""
+    bound: bool
+    """True if it belongs to a service of Twisted."""
 
 
 class ServerPart:
@@ -61,16 +91,17 @@ class ServerPart:
     :param scene: the world.
     :param name: its name in the log.
     :param random: chooses its settings.
+    :param factory: the factory of its ports; one that makes greeters if None.
     """
 
-    def __init__(self, scene: Scene, name: str, random: Random) -> None:
+    def __init__(self, scene: Scene, name: str, random: Random, factory: Served | None = None) -> None:
         self.name = name
         self._scene = scene
         self._listening = scene.listening
         self._pending = Pending(scene, name)
-        self._factory = GreeterFactory()
-        self._ports: dict[tuple[str, int], tuple[IListeningPort, Users]] = {}
-        self._closed = False
+        self._factory: Any = GreeterFactory() if factory is None else factory
+        self._service: Service = self._factory.service
+        self._ports: dict[Address, _Port] = {}
         self._drains = random.choice(((0.0,), (0.0, 1.0, 5.0)))
 
     def act(self, random: Random) -> None:
@@ -80,51 +111,58 @@ class ServerPart:
         random.choices(actions, [listen, 2, 0.15])[0](random)
 
     def _listen(self, random: Random) -> None:
-        settings, host = self._listening.choose(random), self._listening.host()
-        reactor: Any = self._scene.world.reactor
-        endpoint = RegisteringEndpoint(
-            settings,
-            PATH,
-            TCP4ServerEndpoint(reactor, 0, interface=host),
-            drain=random.choice(self._drains),
-            format=random.choice(_FORMATS),
-        )
+        settings, bound = self._listening.choose(random), random.random() < 0.3
+        way = choose_way(self._scene, self._service, random, known_port=bound)
+        options: dict[str, Any] = {
+            "drain": random.choice(self._drains),
+            "format": random.choice(_FORMATS),
+            "advertise": way.advertise,
+        }
         users = self._listening.users(settings)
+        if bound:
+            service = StreamServerEndpointService(way.endpoint, self._factory)
+            bind(service, settings, self._service.path, **options).startService()
+            self._has_begun(way, way.port, _Port(users, service.stopService, bound=True))
+            return
+        endpoint = RegisteringEndpoint(settings, self._service.path, way.endpoint, **options)
 
         def listening(port: IListeningPort) -> None:
             at: Any = port.getHost()
-            address = at.host, at.port
-            self._ports[address] = port, users
-            users.ports.add(address)
-            self._listening.wanted[address] = None
-            self._note(f"listens at {address}")
+            self._has_begun(way, at.port, _Port(users, port.stopListening, bound=False))
 
         self._pending.add(endpoint.listen(self._factory).addCallback(listening), "listen")
+
+    def _has_begun(self, way: Way, number: int, port: _Port) -> None:
+        address, registered = way.registered(self._service, number)
+        self._ports[address] = port
+        port.users.ports.add(address)
+        self._listening.wanted[address] = registered
+        self._note(f"listens at {address}, {'bound, ' if port.bound else ''}advertised as {way.advertise}")
 
     def _stop(self, random: Random) -> None:
         if not self._ports:
             return
         address = random.choice(list(self._ports))
-        port, _ = self._ports[address]
+        port = self._ports[address]
         self._begin_stop(address)
-        if random.random() < 0.3:
+        if random.random() < 0.3 and not port.bound:
             self._note("stops it again, and does not wait")
-            waiting = maybeDeferred(port.stopListening).addErrback(_trap_cancelled)
+            waiting = maybeDeferred(port.stop).addErrback(_trap_cancelled)
             self._pending.add(waiting, "a second stop")
             waiting.cancel()
 
-    def _begin_stop(self, address: tuple[str, int]) -> Deferred[None]:
-        port, users = self._ports.pop(address)
+    def _begin_stop(self, address: Address) -> Deferred[None]:
+        port = self._ports.pop(address)
         self._note(f"stops {address}")
         self._listening.wanted.pop(address, None)
 
         def stopped(_: object) -> None:
             self._note(f"has stopped {address}")
-            users.ports.discard(address)
-            complaint = self._listening.left_open(users)
+            port.users.ports.discard(address)
+            complaint = self._listening.left_open(port.users)
             self._scene.check(complaint is None, f"{self.name}: {complaint}")
 
-        stopping = maybeDeferred(port.stopListening).addCallback(stopped)
+        stopping = maybeDeferred(port.stop).addCallback(stopped)
         self._pending.add(stopping, f"stop {address}")
         return stopping
 
@@ -155,12 +193,7 @@ class ServerPart:
     def close(self) -> Deferred[None]:
         """Stop all ports, and then end the connections."""
         stopping = [self._begin_stop(address) for address in list(self._ports)]
-        return gatherResults(stopping).addCallback(self._end_connections)
-
-    def _end_connections(self, _: object) -> None:
-        for connection in list(self._factory.open):
-            transport: Any = connection.transport
-            transport.abortConnection()
+        return gatherResults(stopping).addCallback(lambda _: self._factory.abort())
 
     def check_closed(self) -> None:
         """All is checked when it has settled: ports that were stopped before may still drain."""
