@@ -15,8 +15,7 @@ from txmirror.cli.listing import Listed, ListedGroup
 from txmirror.cli.options import common_options
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status, status_of_signal
-from txmirror.cli.streams import abandon_output
-from txmirror.printable import on_one_line
+from txmirror.cli.streams import abandon_output, report
 
 if TYPE_CHECKING:
     from txmirror.cli.run import Program
@@ -145,19 +144,19 @@ def main(
     try:
         status = txmirror.main(arguments, prog_name="txmirror", standalone_mode=False, obj=invocation)
     except CommandError as error:
-        click.echo(f"txmirror: {on_one_line(str(error))}", err=True)
+        report(str(error))
         return error.status
     except click.ClickException as error:
         text = error.format_message()
         if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None:
             # Without the program's name: "queue put".
             text = f"{error.ctx.command_path.partition(' ')[2]}: {text}"
-        click.echo(f"txmirror: {on_one_line(text)}", err=True)
+        report(text)
         return Status.USAGE
     except OSError as error:
         # The help cannot be written, or the data not be read. (If the help's reader is gone, click ends the process.)
         abandon_output()
-        click.echo(f"txmirror: {error.strerror}", err=True)
+        report(str(error.strerror))
         return Status.IO_ERROR
     except click.Abort:
         return status_of_signal(2)

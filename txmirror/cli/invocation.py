@@ -15,7 +15,7 @@ import click
 from txmirror.access import OPTIONS, read_access
 from txmirror.cli.settings import Settings
 from txmirror.cli.sizes import parse_size
-from txmirror.printable import on_one_line
+from txmirror.cli.streams import report
 
 if TYPE_CHECKING:
     from txmirror.cli.run import Program
@@ -105,7 +105,7 @@ def _warn_of_readers(file: object) -> None:
         # A pipe of a shell is readable for its owner only.
         if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH:
             text = f"everybody may read the password in {str(file)!r} (mode {stat.S_IMODE(status.st_mode):04o})"
-            click.echo(f"txmirror: {on_one_line(text)}", err=True)
+            report(text)
 
 
 def _read_variables(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from txmirror.cli.control import ask, read_text
 from txmirror.cli.formats import table_lines, value_lines
 from txmirror.cli.options import output_option
 from txmirror.cli.statuses import Status
+from txmirror.cli.streams import report
 from txmirror.printable import on_one_line
 
 #: The control socket, unless an option or a variable names another one.
@@ -123,7 +124,7 @@ def maint(
         found = ask(control, "DELETE" if end else "PUT", resource, body)
         if not found["kept"] and not end:
             why = "a restart ends this: there is no maintenance_file, or it cannot be written"
-            click.echo(f"txmirror: {why}", err=True)
+            report(why)
     rows = [
         ("(all)" if name == "*" else name, _time(flag["since"]), _time(flag["until"]), flag["reason"])
         for name, flag in found["maintenance"].items()

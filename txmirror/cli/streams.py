@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+from txmirror.printable import on_one_line
+
 
 def fill_standard_descriptors() -> None:
     """Open /dev/null for each standard stream that is closed. Otherwise the reactor's own descriptors would get its number, and
@@ -27,6 +29,16 @@ def escape_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def report(message: str) -> None:
+    """Write an error message to stderr, in one line."""
+    # Not with click: it would write UTF-8 to a stream that is ASCII.
+    stderr: TextIO | None = sys.stderr
+    if stderr is not None:
+        with suppress(OSError):
+            stderr.write(f"txmirror: {on_one_line(message)}\n")
+            stderr.flush()
 
 
 def abandon_output() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+from contextlib import redirect_stdout
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -126,6 +128,124 @@ class TerminalTests(CommandTestCase):
             run.break_output(BrokenPipeError())
             self.world.pass_time(10.0)
             self.assertEqual((run.status, run.err), (141, ""), arguments)
+
+
+#: A command line for each command that writes results, by the command's words.
+_LINES = {
+    "acl get": ("/app", "-r"),
+    "acl set": ("/app", "read-only", "-rn"),
+    "barrier create": ("/barrier",),
+    "barrier wait": ("/no-barrier",),
+    "completion": ("bash",),
+    "counter": ("/counter",),
+    "create": ("/sequential/", "--sequential"),
+    "diff": ("/app", "/services"),
+    "doctor": (),
+    "ensemble": (),
+    "export": ("/app",),
+    "get": ("/app", "/app/key", "-d", "-o", "table"),
+    "import": ("/app", "-", "-n", "--existing", "overwrite"),
+    "locks": ("/lock",),
+    "ls": ("/", "-o", "table"),
+    "queue length": ("/queue",),
+    "queue peek": ("/queue",),
+    "sample-config": (),
+    "services": (),
+    "stat": ("/app", "/app/key"),
+    "sync": (),
+    "tree": ("/app", "-d"),
+    "unit": (),
+    "wait": ("/app",),
+}
+#: The commands that write nothing but errors, or what a program writes; or that test_operating tests, and test_watching.
+_OTHERS = {
+    *("acl", "barrier", "queue"),
+    *(
+        "barrier remove",
+        "barrier run",
+        "delete",
+        "edit",
+        "elect",
+        "lock",
+        "queue get",
+        "queue put",
+        "register",
+        "rm",
+        "set",
+    ),
+    *("drain", "maint", "metrics", "reload", "status", "watch", "why"),
+}
+_EXPORT = b"""\
+{"txmirror-export": 1, "root": "/app", "acls": false, "ephemerals": false}
+{"path": "/", "data": "new"}
+{"path": "/key", "data": "%s"}
+{"nodes": 2}
+""" % (b"y" * 300)
+
+
+class EveryCommandTests(CommandTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(os, "environ", {name: value for name, value in os.environ.items() if "TXMIRROR" not in name})
+        for path, data in (
+            ("/app", b"1"),
+            ("/app/key", b"x" * 300),
+            ("/queue", b""),
+            ("/lock", b""),
+            ("/services", b""),
+        ):
+            self.make(path, data)
+        self.make("/sequential")
+        self.make("/queue/entries")
+        self.make("/queue/entries/entry-100-0000000000", b"entry")
+        self.make("/services/web")
+        for path in ("/lock/" + "a" * 32 + "__lock__0000000001", "/services/web/a:80"):
+            self.make(path, b"x" * 300, ephemeral=True)
+
+    def shown(self, words: str, width: int | None) -> list[str]:
+        """Run a command line, and return its output, without the numbers of sessions."""
+        out = io.StringIO()
+        with redirect_stdout(out):
+            run = self.start(*words.split(), *_LINES[words], stdin=_EXPORT, width=width, ascii_only=True)
+            self.assertIn((run.status, words), ((0, words), (1, "diff")), run.err)
+        text = out.getvalue() + run.out + run.data.decode()
+        return re.sub(r"0x[0-9a-f]+|sequential/\d+", lambda found: "#" * len(found[0]), text).splitlines()
+
+    def test_all(self) -> None:
+        """Every command is here, or in another test that is named."""
+        words = {" ".join(each) for each in every_command()}
+        self.assertEqual(words, {*_LINES, *_OTHERS})
+
+    def test_widths(self) -> None:
+        """A line in a terminal is that of a pipe, or the beginning of it that is as wide as the terminal; it is ASCII if the locale is."""
+        shortened = set()
+        for words in _LINES:
+            piped = self.shown(words, None)
+            self.assertTrue("".join(piped).isascii(), words)
+            for width in (60, 200):
+                for line, whole in zip(self.shown(words, width), piped, strict=True):
+                    if line != whole:
+                        self.assertEqual(line, f"{whole[: width - 3]}...", words)
+                        shortened.add(words)
+        self.assertEqual(shortened, {"ensemble", "get", "locks", "services", "tree"})
+
+
+class EveryErrorTests(CommandLineTestCase):
+    def test_usage(self) -> None:
+        """An error of the command line is the same line in every terminal, and is escaped where there is only ASCII."""
+        for words in every_command():
+            lines = set()
+            for columns, encoding in ((60, "utf-8"), (200, "utf-8"), (60, "ascii"), (200, "ascii")):
+                os.environ["COLUMNS"] = str(columns)
+                out = io.BytesIO()
+                self.patch(sys, "stderr", io.TextIOWrapper(out, encoding, errors="backslashreplace"))
+                self.assertEqual(self.main(*words, "--b\xf6gus"), 64)
+                sys.stderr.flush()
+                lines.add(out.getvalue())
+            text = f"txmirror: {' '.join(words)}: No such option '--b\xf6gus'"
+            self.assertEqual({each.decode().replace("\\xf6", "\xf6")[: len(text)] for each in lines}, {text})
+            self.assertEqual({each.count(b"\n") for each in lines}, {1})
+            self.assertEqual(len(lines), 2, lines)
 
 
 class LocaleTests(SynchronousTestCase):
