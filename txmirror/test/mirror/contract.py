@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import NoAuthException, NoNodeException
+from txmirror.errors import ConnectionLossException, NoAuthException, NoNodeException, SessionExpiredException
 from txmirror.mirror import ChangeKind, Mirror, MirrorState, Node, Tree
 from txmirror.test.client.contract import PATIENCE, ContractCase, run
 from txmirror.test.mirror.witnesses import NodeWitness, TreeWitness, read_below, shown_below
@@ -113,10 +113,17 @@ class TreeCase(ContractCase):
     async def caught_up(self) -> None:
         """Wait until the mirror shows all changes from before the call.
 
-        After the reply to a sync, all changed parts are marked stale: nothing is settled until they were read.
+        After the reply to a sync, all changed parts are marked stale: nothing is settled until they were read. On a busy machine
+        a connection may break at any time, as it may elsewhere: then the mirror recovers, and the sync is sent again.
         """
-        await self.until(lambda: self.mirror.state is MirrorState.SETTLED, "the mirror settles")
-        await self.within(self.client.sync(self.root))
+        synced = False
+        while not synced:
+            await self.until(lambda: self.mirror.state is MirrorState.SETTLED, "the mirror settles")
+            try:
+                await self.within(self.client.sync(self.root))
+                synced = True
+            except (ConnectionLossException, SessionExpiredException):
+                continue
         trees = [witness.tree for witness in self.witnesses if isinstance(witness, TreeWitness)]
         nodes = [witness.node for witness in self.witnesses if isinstance(witness, NodeWitness)]
         await self.until(lambda: all(tree.settled for tree in trees), "the trees settle")
