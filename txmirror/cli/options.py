@@ -32,6 +32,9 @@ def check_path(value: str, *, root: bool = True) -> str:
     :param root: whether it may be the root.
     :raises click.BadParameter: it is not a path; the message quotes it.
     """
+    if not value:
+        # A script may have forgotten to set a variable.
+        raise click.BadParameter("'' is no path; the root is '/'")
     try:
         path = paths.normalise(_as_utf8(value))
     except ValueError as error:

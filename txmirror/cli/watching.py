@@ -88,17 +88,13 @@ async def _run_at_changes(
         elif begun and change.kind in _EXECUTED:
             pending.add(change)
 
-    def look() -> None:
-        # Only the programs write to the output: if its reader is gone, the command learns it in no other way.
-        if not run.console.reader_is_gone():
-            looking.start(_LOOK)
-        elif running is not None:
+    def reader_gone() -> None:
+        if running is not None:
             running.end(run.client.session_timeout / 3)
         else:
             waiting.cancel()
 
-    looking = Timer(run.reactor, look)
-    looking.start(_LOOK)
+    looking = _ReaderCheck(run, reader_gone)
     tree = run.mirror.tree(path, depth=None if recursive else 0)
     tree.watch(changed)
     try:
@@ -125,6 +121,29 @@ async def _run_at_changes(
         pending.stop()
         looking.stop()
     return Outcome()
+
+
+class _ReaderCheck:
+    """Looks every second whether the reader of the output is gone. Without a write, the command learns it in no other way.
+
+    :param gone: called once, when the reader is gone.
+    """
+
+    def __init__(self, run: Run, gone: Callable[[], object]) -> None:
+        self._run = run
+        self._gone = gone
+        self._timer = Timer(run.reactor, self._look)
+        self._timer.start(_LOOK)
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        self._timer.stop()
+
+    def _look(self) -> None:
+        if self._run.console.reader_is_gone():
+            self._gone()
+        else:
+            self._timer.start(_LOOK)
 
 
 class PendingChanges:
@@ -210,8 +229,11 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
     await run.check_chroot()
     tree = run.mirror.tree(path, depth=None if recursive else 0)
     tree.watch(changed)
+    waiting = Deferred[None]()
+    looking = _ReaderCheck(run, waiting.cancel)
     with suppress(CancelledError):
-        await Deferred[None]()
+        await waiting
+    looking.stop()
     # The end of our own session is not shown.
     tree.unwatch(changed)
     return Outcome()

@@ -89,6 +89,7 @@ class UsageTests(CommandLineTestCase):
         for name in ("get", "ls", "tree", "watch", "services", "create", "delete"):
             self.assert_refused(name, "/a/../b", says="'/a/../b' is not a znode path")
             self.assert_refused(name, "a\x00", says=r"/a\x00' is not a znode path")
+            self.assert_refused(name, "", says="'' is no path; the root is '/'")
         self.assert_refused("create", "/", says="'/' always exists")
         self.assert_refused("delete", "//", says="'/' always exists")
 

@@ -137,6 +137,18 @@ class WatchTests(CommandTestCase):
         self.set("/a", b"1")
         self.assertEqual((command.status, command.err), (141, ""))
 
+    def test_quiet_reader(self) -> None:
+        """So it is if there are no changes to write."""
+        command = self.watch("/a")
+        read, write = os.pipe()
+        self.addCleanup(os.close, write)
+        command.connect_output(write)
+        self.world.pass_time(2.0)
+        self.assertTrue(command.running)
+        os.close(read)
+        self.world.pass_time(1.1)
+        self.assertEqual((command.status, command.err), (141, ""))
+
     def test_no_server(self) -> None:
         """There must have been a session."""
         command = self.start("watch", "/a", "-s", "10.0.0.9:1", "--timeout", "3")
