@@ -77,9 +77,9 @@ def states_dot() -> str:
     for (state, event), (following, _) in TRANSITIONS.items():
         if following is not state and event is not Event.UNAUTHORISED:
             events.setdefault((state, following), []).append(event)
-    lines = ["digraph states {", STYLE, "rankdir=TB; ranksep=0.35;"]
+    lines = ["digraph states {", STYLE, "rankdir=TB; ranksep=0.4; nodesep=0.3;"]
     for (state, following), causes in events.items():
-        label = "\\n".join(event.value for event in causes)
+        label = "".join(f"  {event.value}  \\l" for event in causes)
         lines.append(f'"{state.value}" -> "{following.value}" [label="{label}"];')
     return "\n".join([*lines, "}"])
 
