@@ -106,7 +106,7 @@ class Attempt:
 
     def _note_connection(self, connection: Any) -> Any:
         self._connected = True
-        self.pool.connections.add(connection)
+        self.pool.connections[connection] = None
         return connection
 
     def _endpoint(self) -> IStreamClientEndpoint:

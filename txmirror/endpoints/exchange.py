@@ -72,7 +72,7 @@ class Exchange:
         use: Callable[[], Deferred[UsedProvider]],
         pools: InstancePools,
         settings: ExchangeSettings,
-        ended: Callable[[Exchange], None],
+        ended: Callable[[Exchange], object],
         reactor: IReactorTime,
     ) -> None:
         self._request = request

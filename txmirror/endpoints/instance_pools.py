@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +17,8 @@ from txmirror.types import Instance
 #: Servers end idle connections too, many after a minute: then a POST may fail that has just been sent.
 _IDLE_CONNECTION = 30
 
+#: Connections, the oldest first. (A set would have an order of its own in each run.)
+Connections = WeakKeyDictionary[HTTP11ClientProtocol, None]
 Key = tuple[str, str, "str | None", "int | None", "int | None"]
 
 
@@ -29,8 +31,8 @@ class InstancePool:
     :param idle: the most idle connections.
     """
 
-    def __init__(self, reactor: IReactorTime, connections: WeakSet[HTTP11ClientProtocol], idle: int) -> None:
-        self.connections = connections
+    def __init__(self, reactor: IReactorTime, connections: Connections, idle: int) -> None:
+        self.connections: Connections = connections
         self.http: HTTPConnectionPool = HTTPConnectionPool(reactor)
         self.http.maxPersistentPerHost = idle
         self.http.cachedConnectionTimeout = _IDLE_CONNECTION
@@ -65,7 +67,7 @@ class InstancePools:
         self._most = most
         self._idle = idle
         self._pools: OrderedDict[Key, InstancePool] = OrderedDict()
-        self._connections: WeakSet[HTTP11ClientProtocol] = WeakSet()
+        self._connections: Connections = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._pools)

@@ -110,7 +110,7 @@ class RegistryAgent:
         self._lease = lease_registry(registry)
         make = provider or partial(ServiceProvider, pick=pick, where=where, reactor=reactor)
         self._providers = ProviderTable(make, self._pools.retain, idle, reactor)
-        self._exchanges: set[Exchange] = set()
+        self._exchanges: dict[Exchange, None] = {}
         self._closed = False
 
     def request(
@@ -142,10 +142,10 @@ class RegistryAgent:
             lambda: self._lease.registry().addCallback(self._providers.use, url.path),
             self._pools,
             self._settings,
-            self._exchanges.discard,
+            lambda ended: self._exchanges.pop(ended, None),
             self._reactor,
         )
-        self._exchanges.add(exchange)
+        self._exchanges[exchange] = None
         return exchange.start()
 
     def close(self) -> Deferred[None]:

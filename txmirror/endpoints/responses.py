@@ -71,8 +71,30 @@ class _ObservedBody:
         self.connectionLost(Failure(ResponseFailed([Failure(ConnectionAborted())])))
 
 
+@implementer(IProtocol)
+class _DroppedBody:
+    """The receiver of a body that the program has not asked for: it closes the connection.
+
+    Without it, the connection would stay open, and its transport paused. One whose response has arrived as a whole stays.
+    """
+
+    def makeConnection(self, transport: Any) -> None:
+        transport.loseConnection()
+
+    def connectionMade(self) -> None:
+        """Do nothing: :meth:`makeConnection` has done it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Do nothing: nobody wants the body."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Do nothing, likewise."""
+
+
 class ObservedResponse(proxyForInterface(IResponse)):  # type: ignore[misc]
     """A response that calls a function once, when its body has ended, or cannot be received any more.
+
+    If the response is garbage before the program has asked for the body, its connection is closed, unless the body has arrived.
 
     :param original: the response.
     :param ended: called when the body has ended or is cut off; at once if there is none; and when the response is garbage, because
@@ -81,11 +103,24 @@ class ObservedResponse(proxyForInterface(IResponse)):  # type: ignore[misc]
 
     def __init__(self, original: IResponse, ended: Callable[[], None]) -> None:
         super().__init__(original)
-        self._end = weakref.finalize(self, ended)
-        self._end.atexit = False
+        self._ended = ended
+        self._dropped = weakref.finalize(self, _drop, original, ended)
+        self._dropped.atexit = False
         if original.length == 0 or original.code in _NO_BODY:
-            self._end()
+            self._dropped.detach()
+            ended()
 
     def deliverBody(self, protocol: Any) -> None:
-        found = self._end.detach()
-        self.original.deliverBody(_ObservedBody(protocol, (lambda: None) if found is None else found[1]))
+        ended = self._ended if self._dropped.detach() is not None else _do_nothing
+        self.original.deliverBody(_ObservedBody(protocol, ended))
+
+
+def _drop(original: IResponse, ended: Callable[[], None]) -> None:
+    try:
+        original.deliverBody(_DroppedBody())
+    finally:
+        ended()
+
+
+def _do_nothing() -> None:
+    """Do nothing: the end was noted before."""

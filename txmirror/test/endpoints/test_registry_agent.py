@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
 from twisted.internet.task import Cooperator
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS, FileBodyProducer, RedirectAgent, ResponseFailed, readBody
 from twisted.web.error import SchemeNotSupported
@@ -390,14 +391,29 @@ class PendingTests(AgentTestCase):
         self.assertEqual((self.web.pending, self.reactor.links), ([], []))
 
     def test_body_not_read(self) -> None:
-        """A response that the program drops without its body is pending no longer."""
+        """A response that the program drops without its body is pending no longer, and its connection is closed: the rest of the
+        body would wait for ever."""
         response: IResponse | None = self.held()
         self.assertEqual(self.web.pending, ["one"])
         del response
         gc.collect()
         self.assertEqual(self.web.pending, [])
-        self.servers[0].requests[0].finish()
         self.reactor.settle()
+        self.assertEqual(self.reactor.links, [])
+
+    def test_whole_body_not_read(self) -> None:
+        """If the body has arrived before the response is dropped, the connection stays."""
+        (one,) = self.serve("one")
+        requested = self.agent().request(b"GET", WEB)
+        self.reactor.settle()
+        response: IResponse | None = self.successResultOf(requested)
+        (link,) = self.reactor.links
+        del response
+        gc.collect()
+        self.assertEqual(self.web.pending, [])
+        self.reactor.settle()
+        self.assertEqual(self.reactor.links, [link])
+        self.assertEqual(len(one.requests), 1)
 
     def test_dropped_after_delivery(self) -> None:
         """It is pending while its body is received, also if nobody has the response any more."""
@@ -465,6 +481,26 @@ class CloseTests(AgentTestCase):
         self.assertEqual((self.reactor.links, self.web.closed, self.web.feedback), ([], True, ["+one", "+one"]))
         # Only those of the servers are left.
         self.assertEqual({each.func.__name__ for each in self.reactor.calls}, {"_updateLogDateTime"})
+
+    def test_order(self) -> None:
+        """Requests end in the order of their begin, and so do their connections, in each run of a program."""
+        (one,) = self.serve("one")
+        one.held = True
+        agent = self.agent()
+        ended: list[int] = []
+        lost: list[int] = []
+
+        def note(_: Failure, noted: list[int], number: int) -> None:
+            noted.append(number)
+
+        for number in range(10):
+            agent.request(b"GET", WEB).addErrback(note, ended, number)
+        self.reactor.settle()
+        for number, request in enumerate(one.requests):
+            request.notifyFinish().addErrback(note, lost, number)
+        agent.close()
+        self.reactor.settle()
+        self.assertEqual((ended, lost), (list(range(10)), list(range(10))))
 
     def test_closed(self) -> None:
         """After it, requests fail at once; it may be closed again."""
