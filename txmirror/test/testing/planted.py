@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from txmirror.client import ZooKeeperClient
 from txmirror.client.session import watches
@@ -17,10 +18,11 @@ from txmirror.client.session.persistent_watches import PersistentWatches
 from txmirror.client.session.waiting import SessionLease
 from txmirror.client.session.watch_tables import packets
 from txmirror.discovery.listing import InstanceList
-from txmirror.endpoints import connecting
+from txmirror.endpoints import connecting, exchange, responses
+from txmirror.endpoints.instance_pools import InstancePools
 from txmirror.endpoints.publication import Publication
 from txmirror.endpoints.sessions import _Session, _Shared, _Table
-from txmirror.errors import ConnectionLossException
+from txmirror.errors import ConnectionLossException, NoInstanceException
 from txmirror.interfaces import ITransaction, ITransactions
 from txmirror.mirror import Change, ChangeKind
 from txmirror.mirror.read_queue import PendingRead
@@ -204,11 +206,49 @@ def port_kept(patch: Patch) -> None:
     patch(Publication, "withdraw", withdraw)
 
 
+def post_repeated(patch: Patch) -> None:
+    """An agent sends any request again whose connection was lost."""
+    patch(exchange, "IDEMPOTENT", (*exchange.IDEMPOTENT, b"POST", b"PATCH"))
+
+
+def loss_forgotten(patch: Patch) -> None:
+    """A request that was lost fails with a later refusal, as if no server had received it."""
+    send: Any = exchange.Exchange._send
+
+    async def forgetful(self: exchange.Exchange, *arguments: Any) -> Any:
+        try:
+            return await send(self, *arguments)
+        except (RequestTransmissionFailed, ResponseFailed):
+            raise NoInstanceException("forgotten") from None
+
+    patch(exchange.Exchange, "_send", forgetful)
+
+
+def dropped_response_kept(patch: Patch) -> None:
+    """The connection of a response that the program drops stays open."""
+    patch(responses, "_drop", lambda original, ended: ended())
+
+
+def agent_left_open(patch: Patch) -> None:
+    """An agent that is closed leaves the connections whose responses are being received."""
+
+    def close(self: InstancePools) -> Deferred[None]:
+        while self._pools:
+            self._pools.popitem()[1].retire()
+        return succeed(None)
+
+    patch(InstancePools, "close", close)
+
+
 #: Each bug of the endpoints in the third program, with the number of seeds, likewise.
 PLANTED_ENDPOINTS: dict[Callable[[Patch], None], int] = {
     shared_session_kept: 5,
     attempt_left: 5,
     port_kept: 5,
+    post_repeated: 5,
+    loss_forgotten: 30,
+    dropped_response_kept: 30,
+    agent_left_open: 5,
 }
 
 

@@ -23,16 +23,20 @@ from txmirror.test.testing.planted import (
     PLANTED_ENDPOINTS,
     PLANTED_RECIPES,
     Patch,
+    agent_left_open,
     attempt_left,
     change_sent_again,
     contender_asleep,
+    dropped_response_kept,
     entered_early,
     lock_kept,
     locks_not_given_up,
+    loss_forgotten,
     mark_not_read,
     members_not_followed,
     persistent_not_rearmed,
     port_kept,
+    post_repeated,
     read_only_hidden,
     refused_for_ever,
     session_left_closed,
@@ -214,6 +218,22 @@ class PlantedTests(SynchronousTestCase):
     def test_port_kept(self) -> None:
         """A port that is not withdrawn is found."""
         self.find(port_kept)
+
+    def test_post_repeated(self) -> None:
+        """A request that must not be repeated, and is, is found."""
+        self.find(post_repeated)
+
+    def test_loss_forgotten(self) -> None:
+        """A failure that hides that a server may have received the request is found."""
+        self.find(loss_forgotten)
+
+    def test_dropped_response_kept(self) -> None:
+        """A connection that nobody uses any more, and is not closed, is found."""
+        self.find(dropped_response_kept)
+
+    def test_agent_left_open(self) -> None:
+        """A connection that outlives its agent is found."""
+        self.find(agent_left_open)
 
     def test_share_given_up_early(self) -> None:
         """An item of a shared set that is given up while its job works is found."""

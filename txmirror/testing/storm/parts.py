@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txmirror.testing.storm.arrivals import Arrivals
 from txmirror.testing.storm.hidden import Hidden
 from txmirror.testing.storm.holders import Holders
 from txmirror.testing.storm.journal import Journal
@@ -64,6 +65,7 @@ class Scene:
     services: Services = attrs.field(init=False)
     hidden: Hidden = attrs.field(init=False)
     listening: Listening = attrs.field(init=False)
+    arrivals: Arrivals = attrs.field(init=False)
     complaints: list[str] = attrs.field(factory=list)
     """The violations so far. Within a callback, an exception would only be logged."""
     _hosts: int = attrs.field(default=0, init=False)
@@ -73,6 +75,7 @@ class Scene:
         self.services = Services(self.truth)
         self.hidden = Hidden(self.world.reactor)
         self.listening = Listening(self.world, self.truth)
+        self.arrivals = Arrivals(lambda complaint: self.check(False, complaint))
         self.holders = Holders(
             self.truth, self.world.reactor, self.journal.recorder, lambda complaint: self.check(False, complaint)
         )

@@ -10,7 +10,7 @@ import attrs
 from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
@@ -26,12 +26,9 @@ _FORMATS = ("merged", "plain", "curator", "zczk")
 
 
 class Greeter(TwistedProtocol):
-    """A connection of a server, which sends the server's address and port. Some close it then."""
-
-    factory: GreeterFactory
+    """A connection of a server, which sends the server's address and port."""
 
     def connectionMade(self) -> None:
-        self.factory.open[self] = None
         assert self.transport is not None
         host: Any = self.transport.getHost()
         self.transport.write(f"{host.host}:{host.port}\n".encode())
@@ -41,28 +38,16 @@ class Greeter(TwistedProtocol):
         assert self.transport is not None
         self.transport.loseConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.open.pop(self, None)
-
 
 class GreeterFactory(Factory):
-    """Makes greeters.
-
-    :ivar open: those that are connected.
-    """
+    """Makes greeters."""
 
     service = WEB
     noisy = False
-    protocol: type[Greeter] = Greeter  # type: ignore[assignment]
+    protocol = Greeter
 
-    def __init__(self) -> None:
-        self.open: dict[Greeter, None] = {}
-
-    def abort(self) -> None:
-        """End all connections."""
-        for connection in list(self.open):
-            transport: Any = connection.transport
-            transport.abortConnection()
+    def stop(self) -> None:
+        """Do nothing: greeters begin nothing."""
 
 
 class Served(Protocol):
@@ -70,8 +55,8 @@ class Served(Protocol):
 
     service: Service
 
-    def abort(self) -> None:
-        """End all connections."""
+    def stop(self) -> None:
+        """Begin nothing any more."""
 
 
 @attrs.frozen
@@ -102,6 +87,7 @@ class ServerPart:
         self._factory: Any = GreeterFactory() if factory is None else factory
         self._service: Service = self._factory.service
         self._ports: dict[Address, _Port] = {}
+        self._used_ports: list[int] = []
         self._drains = random.choice(((0.0,), (0.0, 1.0, 5.0)))
 
     def act(self, random: Random) -> None:
@@ -135,6 +121,7 @@ class ServerPart:
     def _has_begun(self, way: Way, number: int, port: _Port) -> None:
         address, registered = way.registered(self._service, number)
         self._ports[address] = port
+        self._used_ports.append(number)
         port.users.ports.add(address)
         self._listening.wanted[address] = registered
         self._note(f"listens at {address}, {'bound, ' if port.bound else ''}advertised as {way.advertise}")
@@ -193,7 +180,13 @@ class ServerPart:
     def close(self) -> Deferred[None]:
         """Stop all ports, and then end the connections."""
         stopping = [self._begin_stop(address) for address in list(self._ports)]
-        return gatherResults(stopping).addCallback(lambda _: self._factory.abort())
+        return gatherResults(stopping).addCallback(self._end_connections)
+
+    def _end_connections(self, _: object) -> None:
+        self._factory.stop()
+        for link in self._listening.links(self._service):
+            if link.server_address.port in self._used_ports:
+                link.server.abortConnection()
 
     def check_closed(self) -> None:
         """All is checked when it has settled: ports that were stopped before may still drain."""
