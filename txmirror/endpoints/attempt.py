@@ -9,6 +9,7 @@ import attrs
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.error import TimeoutError as ConnectionTimeoutError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.web._newclient import RequestNotSent
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, RequestTransmissionFailed, ResponseFailed
@@ -101,7 +102,7 @@ class Attempt:
             connecting = endpoint.connect(waiting).addCallback(_until_ready)
         else:
             connecting = endpoint.connect(protocolFactory)
-        connecting.addTimeout(self._settings.connect_timeout, self._reactor)
+        connecting.addTimeout(self._settings.connect_timeout, self._reactor, _timed_out)
         return connecting.addCallback(self._note_connection)
 
     def _note_connection(self, connection: Any) -> Any:
@@ -129,6 +130,11 @@ class Attempt:
         if not _HOST.fullmatch(name):
             raise UnicodeError(f"{host!r:.100} is no host")
         return b"%b:%d" % (name, self.port)
+
+
+def _timed_out(_: object, seconds: float) -> IProtocol:
+    # Some endpoints fail with errors of their own when they are cancelled, as if the program had cancelled the request.
+    raise ConnectionTimeoutError(f"no connection within {seconds:.3g} s")
 
 
 def _until_ready(connection: Any) -> Deferred[IProtocol]:

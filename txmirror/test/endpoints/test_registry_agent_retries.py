@@ -46,6 +46,14 @@ class RetryTests(AgentTestCase):
         self.assertEqual(self.answer(requested), b"two")
         self.assertEqual(self.web.feedback, ["-one", "+two"])
 
+    def test_none_connected_in_time(self) -> None:
+        """If there is no other, the request fails with a timeout, and not as if the program had cancelled it."""
+        self.serve("one")
+        self.reactor.black_hole("10.0.0.1", 80)
+        requested = self.agent(connect_timeout=3.0, timeout=2.0).request(b"GET", WEB)
+        self.reactor.pass_time(3.0)
+        self.assertIn("within 3 s", str(self.error(requested, error.TimeoutError)))
+
     def test_many_unusable(self) -> None:
         """Instances without a port for the scheme are left out, and the reactor goes on between them."""
         self.serve("one")

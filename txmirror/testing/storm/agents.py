@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -35,7 +34,7 @@ _STRATEGIES = ("round-robin", "random", "weighted", "least-pending", "sticky")
 #: Failures after which the request may have had an effect.
 _LOST = (RequestTransmissionFailed, ResponseFailed)
 #: Failures before anything was sent.
-_UNSENT = (NoInstanceException, ConnectError, DNSLookupError, DeferredTimeoutError, RequestNotSent)
+_UNSENT = (NoInstanceException, ConnectError, DNSLookupError, RequestNotSent)
 
 
 class _Provider(ServiceProvider):
