@@ -69,6 +69,7 @@ port = 5432
 [[service.check]]
 type = "command"
 argv = ["sh", "-c", "exit 2"]
+interval = "1m"
 fast_interval = "100ms"
 fall = 2
 """
@@ -89,7 +90,12 @@ class CommandsTests(TestCase):
         self.file.write_text(_CONFIGURATION.format(servers=self.server.address))
         machine = Machine("host1", "machine1", 4711, {})
         self.daemon = Daemon(
-            load(self.file, machine), load=lambda: load(self.file, machine), machine=machine, reactor=self.reactor
+            load(self.file, machine),
+            load=lambda: load(self.file, machine),
+            machine=machine,
+            # The part of its interval after which a check is first done.
+            random=lambda: 0.0,
+            reactor=self.reactor,
         )
         self.control = ControlService(self.daemon, self.socket, None, self.reactor)
         self.daemon.startService()
@@ -132,12 +138,12 @@ class CommandsTests(TestCase):
         self.assertEqual((await self.run_command("reload"))[0], 0)
         for check in ("c0", "c1"):
             self.daemon.supervisor.push("web", check, Status.OK, "")
-        found: list[str] = []
-        for _ in range(200):
-            found = (await self.run_command("status"))[1].splitlines()
-            if "down" in found[-1] and "registered" in found[-2]:
-                break
+        # There is no further probe of db within a minute.
+        deadline = self.reactor.seconds() + 20.0
+        found = ["", ""]
+        while not ("down" in found[-1] and "registered" in found[-2]) and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, 0.05)
+            found = (await self.run_command("status"))[1].splitlines()
         found[0] = found[0].replace(self.server.address, "zk1:2181,zk2:2181")
         version = re.compile(r"^txmirror \S+,")
         self.assertEqual(*([normal(version.sub("txmirror", line)) for line in lines] for lines in (found, shown)))
