@@ -13,21 +13,21 @@ from pathlib import Path
 
 import attrs
 import click
-from click.shell_completion import ShellComplete, ZshComplete
+from click.shell_completion import ShellComplete
 from twisted.python import usage
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from txmirror import __version__
 from txmirror.cli.command import txmirror
-from txmirror.cli.completing import Bash, Fish
+from txmirror.cli.completing import Bash, Fish, Zsh
 from txmirror.cli.options import CommonOption
 from txmirror.service.options import Options
 
 #: The place of each shell's script below ``share``, where the shell looks for it by the command's name.
 _COMPLETIONS: tuple[tuple[str, type[ShellComplete]], ...] = (
     ("bash-completion/completions/txmirror", Bash),
-    ("zsh/site-functions/_txmirror", ZshComplete),
+    ("zsh/site-functions/_txmirror", Zsh),
     ("fish/vendor_completions.d/txmirror.fish", Fish),
 )
 

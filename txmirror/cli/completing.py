@@ -10,6 +10,7 @@ from click.shell_completion import (
     CompletionItem,
     FishComplete,
     ShellComplete,
+    ZshComplete,
     add_completion_class,
     get_completion_class,
     split_arg_string,
@@ -66,6 +67,37 @@ end
 complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """
 
+#: That of old versions of click completes nothing at the first time, if zsh finds it by the command's name.
+_ZSH = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local -a plain described response
+    local kind value text
+    (( ! $+commands[%(prog_name)s] )) && return 1
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)}")
+    for kind value text in ${response}; do
+        case $kind in
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+            plain) if [[ $text == _ ]]; then plain+=("$value"); else described+=("$value:$text"); fi ;;
+        esac
+    done
+    if (( $#described )); then
+        _describe -V unsorted described -U
+    fi
+    if (( $#plain )); then
+        compadd -U -V unsorted -a plain
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
+
 
 class Bash(BashComplete):
     """Completion in bash of words with colons."""
@@ -93,8 +125,14 @@ class Fish(FishComplete):
     source_template = _FISH
 
 
-add_completion_class(Bash)
-add_completion_class(Fish)
+class Zsh(ZshComplete):
+    """Completion in zsh."""
+
+    source_template = _ZSH
+
+
+for _each in (Bash, Fish, Zsh):
+    add_completion_class(_each)
 
 
 @click.command("completion")

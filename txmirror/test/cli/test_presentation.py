@@ -242,8 +242,11 @@ class EveryErrorTests(CommandLineTestCase):
                 self.assertEqual(self.main(*words, "--b\xf6gus"), 64)
                 sys.stderr.flush()
                 lines.add(out.getvalue())
-            text = f"txmirror: {' '.join(words)}: No such option '--b\xf6gus'"
-            self.assertEqual({each.decode().replace("\\xf6", "\xf6")[: len(text)] for each in lines}, {text})
+            # Versions of click differ in the quotes.
+            start = f"txmirror: {' '.join(words)}: No such option"
+            for each in lines:
+                text = each.decode().replace("\\xf6", "\xf6")
+                self.assertTrue(text.startswith(start) and "--b\xf6gus" in text, text)
             self.assertEqual({each.count(b"\n") for each in lines}, {1})
             self.assertEqual(len(lines), 2, lines)
 
