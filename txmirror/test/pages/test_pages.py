@@ -5,7 +5,10 @@ The pages are found beside the examples (see ``test_examples``); where they are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +23,16 @@ def is_run(block: Block) -> bool:
     return block.language == "console" and not {"not-run", "tested-by"} & set(block.marks)
 
 
+#: Programs in commands that not every machine has.
+_OTHERS = ("curl", "jq")
+
+
+def missing_programs(blocks: Sequence[Block]) -> list[str]:
+    """Return the programs in the commands that are not installed."""
+    lines = "\n".join(line for block in blocks if is_run(block) for line in block.lines)
+    return [name for name in _OTHERS if re.search(rf"\b{name}\b", lines) and shutil.which(name) is None]
+
+
 class PageTests(SynchronousTestCase):
     """A test for each page with commands."""
 
@@ -27,6 +40,8 @@ class PageTests(SynchronousTestCase):
 
     def run_page(self, page_name: str) -> None:
         blocks = blocks_of(page_name)
+        if missing := missing_programs(blocks):
+            raise SkipTest(f"not installed: {', '.join(missing)}")
         page = Page(shared_programs(), find_examples())
         self.addCleanup(page.close)
         if not any("txmirror.embedded" in line for block in blocks if is_run(block) for line in block.lines):
