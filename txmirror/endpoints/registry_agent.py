@@ -51,7 +51,8 @@ class RegistryAgent:
     *Connections.* It keeps idle connections to each instance, for at most 30 seconds. When an instance leaves, or is down,
     its idle connections are closed at once, and those in use after the response.
 
-    :param registry: the registry, which the program stops; or a shared session, which is opened for the first request.
+    :param registry: the registry, which the program stops; or a shared session, which is opened for the first request. After
+        :func:`~txmirror.endpoints.close_sessions` each request fails with :exc:`~txmirror.errors.ClosingException`: use another agent.
     :param root: the path above the services.
     :param services: the paths of further services by their names in URLs: for those elsewhere, and for those whose names have
         capitals or signs that a host name cannot have.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -32,7 +33,36 @@ output = "haproxy.cfg"
 format = "template"
 template = "haproxy.cfg.j2"
 settle = "100ms"
-command = ["kill", "-USR2", "{pid}"]
+command = ["{python}", "reload.py"]
+"""
+#: Reloads HAProxy by its master's socket, and waits: HAProxy ignores what it is asked while it reloads, also by a signal.
+_RELOAD = """
+import socket, time
+
+def ask(command):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect("master.sock")
+        connection.sendall(command)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+def reloads():
+    try:
+        fields = [line.split() for line in ask(b"show proc\\n").splitlines()]
+    except OSError:
+        fields = []  # it is reloading
+    return next((int(each[2]) for each in fields if each[1:2] == [b"master"]), None)
+
+before = None
+while before is None:
+    before = reloads()
+try:
+    ask(b"reload\\n")
+except OSError:
+    pass  # it closes the connection
+while (reloads() or 0) <= before:
+    time.sleep(0.02)
 """
 _TEMPLATE = """
 defaults
@@ -70,12 +100,15 @@ class HAProxyTests(NeighboursTestCase):
         self.connect("/test_haproxy")
         (port,) = free_ports(1)
         (self.folder / "haproxy.cfg.j2").write_text(_TEMPLATE.format(port=port))
+        (self.folder / "reload.py").write_text(_RELOAD)
         configuration = self.folder / "haproxy.cfg"
         configuration.write_text(_TEMPLATE.format(port=port).partition("{%")[0])
-        process = self.run_program(haproxy, "-W", "-db", "-f", str(configuration), name="haproxy")
+        process = self.run_program(
+            haproxy, "-W", "-db", "-S", "unix@master.sock", "-f", str(configuration), name="haproxy"
+        )
         webs = {name: self.web_server(name, host) for name, host in _WEBS.items()}
         services = [_SERVICE.format(name=name, host=web.host, port=web.port) for name, web in webs.items()]
-        twistd = self.daemon(*services, _WATCH.format(pid=process.pid))
+        twistd = self.daemon(*services, _WATCH.format(python=sys.executable))
         self.wait(lambda: self.answers(port) == set(_WEBS), "all instances answer", "haproxy")
         webs["two"].stop()
         self.wait(lambda: self.answers(port) == {"one", "three"}, "the survivors answer", "haproxy")
