@@ -42,9 +42,9 @@ class Greeter(TwistedProtocol):
 class GreeterFactory(Factory):
     """Makes greeters."""
 
-    service = WEB
+    service: Service = WEB
     noisy = False
-    protocol = Greeter
+    protocol: Any = Greeter
 
     def stop(self) -> None:
         """Do nothing: greeters begin nothing."""
