@@ -30,6 +30,8 @@ HERE = Path(__file__).parent
 WAYS = ("side", "own")
 #: How long the new connection is held, in seconds, and how long a recovery may take.
 HELD, LIMIT = 0.3, 120.0
+#: The fewest leaves whose recovery costs the servers enough to be drawn.
+_FEWEST_DRAWN = 1_000
 #: Waits.
 PAUSE = threading.Event()
 
@@ -132,7 +134,8 @@ def main() -> None:
                     figures = measure(ensemble, way, count, nodes if changes else None, options.rounds)
                     print(f"{count:,} leaves, {changes} changed, {way}:", flush=True)
                     print("    " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
-                    if changes:
+                    # The kernel counts CPU time in hundredths of a second.
+                    if changes and count >= _FEWEST_DRAWN:
                         rows.append((f"{count:,} nodes", f"{way} session", figures["servers CPU (s)"]))
             conditions.look()
             nodes.remove()
