@@ -93,6 +93,6 @@ def rounded(figure: float) -> str:
     return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
-def plural(rounds: int) -> str:
-    """Return the words for medians of some rounds."""
-    return f"Medians of {rounds} rounds"
+def medians_of_rounds(rounds: int) -> str:
+    """Return the words for medians of some rounds: one or more."""
+    return "One round" if rounds == 1 else f"Medians of {rounds} rounds"

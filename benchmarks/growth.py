@@ -9,7 +9,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from charts import DOCS, Conditions, plural, rounded, write
+from charts import DOCS, Conditions, medians_of_rounds, rounded, write
 from cutting import run_mirrors
 from run import JVM_OPTIONS, OURS
 
@@ -44,7 +44,7 @@ def main() -> None:
             for (count, mirrors), figures in results.items():
                 figures.append(run_mirrors(OURS, "W7h", server.port, count, mirrors))
             conditions.look()
-        measured = conditions.described(plural(options.rounds))
+        measured = conditions.described(medians_of_rounds(options.rounds))
     finally:
         server.cleanup()
     medians = {

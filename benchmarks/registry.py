@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from charts import TIMES, Conditions, plural, write
+from charts import TIMES, Conditions, medians_of_rounds, write
 from cutting import HERE
 from embedded_workloads import cpu_of
 from raw import Server, encoded
@@ -232,7 +232,7 @@ def main() -> None:
             for place in range(len(PEERS)):
                 peer = PEERS[(number + place) % len(PEERS)]
                 results[peer].append(register(server, peer))
-        measured = conditions.described(plural(options.rounds))
+        measured = conditions.described(medians_of_rounds(options.rounds))
         make_services(server)
         found = [find(server, number, 0 if number else options.idle) for number in range(options.rounds)]
         remove_services(server)

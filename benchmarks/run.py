@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charts import NAMES, TIMES, Conditions, plural, write
+from charts import NAMES, TIMES, Conditions, medians_of_rounds, write
 from cutting import HERE, run_mirrors
 
 from txmirror.test.zookeeper import ZooKeeperProcess
@@ -36,7 +36,7 @@ WORKLOADS = {
     "Q2": "10,000 puts of 100 bytes on a queue, 200 outstanding",
 }
 MIRRORED = 10_000
-#: The tables of the documentation: the title, what each workload is called there, and the figures.
+#: The tables of the documentation: the title, the name of each workload there, and the figures.
 CHARTS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "requests": (
         "Requests to one server: wall time, and in parentheses CPU time of the client",
@@ -186,7 +186,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
     if options.to:
-        write_charts(options.to, medians, conditions.described(plural(options.rounds)), options.rounds)
+        write_charts(options.to, medians, conditions.described(medians_of_rounds(options.rounds)), options.rounds)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ class RegistrationLife(Drawing):
     """``.. registration-life::``"""
 
     draw = staticmethod(life_dot)
-    text = "The life of a registration: its states, and what leads from one to another"
+    text = "The life of a registration: its states, and the events that lead from one to another"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

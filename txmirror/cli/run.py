@@ -46,7 +46,7 @@ class Outcome:
     """Output that is written as it is, before the lines."""
 
 
-#: The reason why an ACL is refused, and what to do.
+#: The reason why an ACL is refused, and the remedy.
 NEEDS_CREDENTIALS = "creator (the scheme auth) stands for your credentials: give --username and --password-file"
 
 Program = Callable[["Run"], Deferred[Outcome]]

@@ -134,7 +134,7 @@ class Answers:
                 return
             self._absent(path, zxid)
             if part == DATA and not covered:
-                # The watch on its parent's children reports its creation. What has marked it as outdated is older than the reply:
+                # The watch on its parent's children reports its creation. The event that has marked it as outdated is older than the reply:
                 # a server that is to set a watch on a missing node sends an event, and the next batch would cause another one.
                 self._store.discard(DATA, path)
             self._settle(part, path)

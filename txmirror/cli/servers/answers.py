@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txmirror.client import Server
 
-#: What to do about a word that is not allowed.
+#: The remedy for a word that is not allowed.
 HOW_TO_ALLOW: Final = "to 4lw.commands.whitelist in its zoo.cfg, or give --admin-port"
 
 

@@ -93,7 +93,7 @@ class AdminTestCase(CommandTestCase):
         self.addCleanup(self.reactor.listenTCP(PORT, self.sites).stopListening)
 
     def report(self, *options: str) -> dict[str, Any]:
-        """Return what ``ensemble`` says about the only server."""
+        """Return the report of ``ensemble`` about the only server."""
         command = self.start("ensemble", "--admin-port", str(PORT), "-o", "jsonl", *options)
         self.world.pass_time(10.0)
         first: dict[str, Any] = json.loads(command.lines[0])
@@ -164,7 +164,7 @@ class EnsembleTests(AdminTestCase):
             self.assertEqual(problem, "the server serves no requests: it has no leader, or is starting")
 
     def test_other_answers(self) -> None:
-        """Whatever else answers, there is one line about it."""
+        """There is one line about any other answer."""
         prefix = f"its AdminServer at port {PORT}: "
         unknown = "the answer is not that of an AdminServer (status {})"
         not_http = "the answer is not HTTP, or is cut: another program listens there, or it needs TLS"

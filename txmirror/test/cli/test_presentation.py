@@ -157,7 +157,7 @@ _LINES = {
     "unit": (),
     "wait": ("/app",),
 }
-#: The commands that write nothing but errors, or what a program writes; or that test_operating tests, and test_watching.
+#: The commands that write only errors, or the output of a program; or that test_operating tests, and test_watching.
 _OTHERS = {
     *("acl", "barrier", "queue"),
     *(

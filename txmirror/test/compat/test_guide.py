@@ -70,7 +70,7 @@ class GuideTests(TestCase):
         return result, sorted(nodes)
 
     async def nodes(self, client: ZooKeeperClient, path: str) -> list[Any]:
-        """Return the nodes below a path, without what differs between two programs."""
+        """Return the nodes below a path, without the parts that differ between two programs."""
         found: list[Any] = []
         for name in await client.get_children(path):
             below = f"{path.rstrip('/')}/{name}"

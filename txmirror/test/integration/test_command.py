@@ -143,7 +143,7 @@ class LocaleTests(ProcessTestCase):
         return done.returncode, done.stdout, done.stderr
 
     def test_locales(self) -> None:
-        """What the encoding of the output does not have is escaped; data are as they are."""
+        """Characters that the encoding of the output does not have are escaped; data are as they are."""
         self.done("create", "/ä", "größe €")
         utf8 = "txmirror: no such znode: '/ö€'\n".encode()
         escaped = b"txmirror: no such znode: '/\\xf6\\u20ac'\n"

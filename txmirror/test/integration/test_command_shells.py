@@ -169,7 +169,7 @@ class ZshTests(ShellTestCase):
         return [] if completed == line else [completed]
 
     def read_until(self, terminal: int, over: Callable[[bytes], bool]) -> bytes:
-        """Return what the shell writes until a condition is met."""
+        """Return the output of the shell until a condition is met."""
         seen = b""
         deadline = time.monotonic() + _PATIENCE
         while not over(seen) and time.monotonic() < deadline:

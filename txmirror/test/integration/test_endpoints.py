@@ -277,7 +277,7 @@ class EndpointsTests(TestCase):
         self.assertGreater(min(len(answers) for answers in self.load.answered.values()), 7)
 
     def check_start(self, servers: Sequence[Twistd]) -> None:
-        """Check that the servers log what the documentation shows, and that the command lists them as it does."""
+        """Check that the servers log the lines that the documentation shows, and that the command lists them as it does."""
         start, _stop = tested_blocks("docs/guides/endpoints.rst", __name__)
         _, (_, shown), (command, listed) = split(start.lines)
         for server in servers:
@@ -295,7 +295,7 @@ class EndpointsTests(TestCase):
         self.assertEqual([_comparable(line) for line in done.stdout.splitlines()], list(map(_comparable, listed)))
 
     def check_stop(self, server: Twistd) -> None:
-        """Check that a server that was stopped has logged what the documentation shows, in this order."""
+        """Check that a server that was stopped has logged the lines that the documentation shows, in this order."""
         _start, stop = tested_blocks("docs/guides/endpoints.rst", __name__)
         shown = list(map(_comparable, stop.lines))
         found = [_comparable(line) for line in server.log.splitlines()]

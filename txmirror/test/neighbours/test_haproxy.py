@@ -35,7 +35,7 @@ template = "haproxy.cfg.j2"
 settle = "100ms"
 command = ["{python}", "reload.py"]
 """
-#: Reloads HAProxy by its master's socket, and waits: HAProxy ignores what it is asked while it reloads, also by a signal.
+#: Reloads HAProxy by its master's socket, and waits: HAProxy ignores commands and signals while it reloads.
 _RELOAD = """
 import socket, time
 

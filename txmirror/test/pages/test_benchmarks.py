@@ -68,7 +68,7 @@ class ScriptsTests(SynchronousTestCase):
                 self.check(script, arguments)
 
     def check(self, script: str, arguments: list[str]) -> None:
-        """Check one command line, without what it measures."""
+        """Check one command line, without its measurement."""
         module = self.load(script)
         if not hasattr(module, "argparse"):
             self.assertEqual((arguments, callable(module.main)), ([], True))

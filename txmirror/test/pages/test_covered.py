@@ -140,7 +140,7 @@ class CoveredTests(SynchronousTestCase):
                 self.assertIn(name.rpartition("/")[2], Path(found.origin).read_text(encoding="utf-8"), test)
 
     def test_uncovered(self) -> None:
-        """Blocks without a test are seen, whatever their language is, and so is a mark with a module that does not read them."""
+        """Blocks without a test are seen, in any language, and so is a mark with a module that does not read them."""
         page = "docs/operations/http.rst"
 
         def block(language: str = "literal", **marks: str) -> Block:

@@ -57,7 +57,7 @@ class NamesTests(SynchronousTestCase):
         return names
 
     def missing(self, name: str, chain: str, names: dict[str, Any]) -> bool:
-        """Return whether an object does not have an attribute. What a call returns is not looked at."""
+        """Return whether an object does not have an attribute. Results of calls are not looked at."""
         value = names[name]
         for attribute in chain.split(".")[1:]:
             if not hasattr(value, attribute):

@@ -158,7 +158,7 @@ class GoodTests(OptionsTestCase):
         self.assertEqual(self.configuration(*REGISTER, "-s", "zk1").zookeeper.servers, "zk1")
 
     def test_pages(self) -> None:
-        """The command lines of the documentation do what the pages say: one for a service, one only for readers."""
+        """The command lines of the documentation are as the pages say: one for a service, one only for readers."""
         (service,) = tested_blocks("docs/operations/command.rst", __name__)
         (serve,) = tested_blocks("docs/operations/daemon.rst", __name__)
 

@@ -1,4 +1,4 @@
-"""The ways in which servers in a storm listen, and advertise what they listen at."""
+"""The ways in which servers in a storm listen, and the addresses that they advertise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Way:
     """The port; 0 if it is not known before."""
 
     def registered(self, service: Service, port: int) -> tuple[Address, Registered]:
-        """Return the address at which programs connect, and what must be registered, once the port is known."""
+        """Return the address at which programs connect, and the address that must be registered, once the port is known."""
         return (self.host, port), Registered(service, self.name, port)
 
 

@@ -96,7 +96,7 @@ class UsedAgent:
         self._options: dict[str, Any] = {"pick": random.choice(_STRATEGIES), "down_for": random.choice((1.0, 30.0))}
         self._provider: _Provider | None = None
         self._closed = False
-        #: What can be cancelled: the requests without a response, and the receipts of bodies.
+        #: The calls that can be cancelled: the requests without a response, and the receipts of bodies.
         self._begun: dict[Sent, Deferred[Any]] = {}
         self.idle_connections: int = random.choice((1, 2))
         self._agent = RegistryAgent(
@@ -148,7 +148,7 @@ class UsedAgent:
         """Begin a request.
 
         :param known: whether the length of the body is stated.
-        :param take: what happens to the body of the response: it is ``read``, read ``late``, or the response is ``dropped``.
+        :param take: the use of the body of the response: it is ``read``, read ``late``, or the response is ``dropped``.
         :param calm: whether the server answers at once.
         :returns: fires with whether there was a whole response from a server that is registered.
         """

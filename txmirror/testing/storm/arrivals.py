@@ -12,7 +12,7 @@ from txmirror.testing.storm.listening import Address
 NUMBER = b"X-Number"
 #: The header of a request that the server answers at once.
 CALM = b"X-Calm"
-#: The numbers of bytes that answers are longer than what they say.
+#: The numbers of bytes that answers are longer than they say.
 _LONGER = (0, 20, 3000)
 
 
