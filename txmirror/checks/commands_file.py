@@ -80,7 +80,7 @@ class CommandsFile:
             self._clear()
             return succeed(None)
         self._log.warn(
-            "Ending {count} {commands} of checks, left behind by the last process.",
+            "Ending {count} {commands} of checks that the last process left running.",
             count=len(left),
             commands="command" if len(left) == 1 else "commands",
         )
@@ -148,7 +148,11 @@ class CommandsFile:
             while left.are_alive():
                 late = self._clock.seconds() - deadline
                 if late >= _KILL_TIME:
-                    self._log.error("Some of these commands cannot be killed; they are left behind.")
+                    pids = sorted({pid for pid, _ in left.find()})
+                    self._log.error(
+                        "The processes {pids} of the last process's checks cannot be killed; they are left running.",
+                        pids=", ".join(map(str, pids)),
+                    )
                     break
                 if late >= 0:
                     left.signal(signal.SIGKILL)
@@ -162,7 +166,7 @@ class CommandsFile:
 
     def _not_ended(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
-            self._log.failure("The commands could not be ended.", failure=failure)
+            self._log.failure("The commands of the last process could not be ended because of a bug.", failure=failure)
 
     def _write(self, line: int, mark: str, pid: str) -> None:
         if self._descriptor is not None:
@@ -177,7 +181,7 @@ class CommandsFile:
             self._failed = True
             self._log.warn(
                 "The file of running commands, {path}, cannot be used: {reason}. If this process is killed, the commands of its"
-                " checks go on.",
+                " checks keep running.",
                 path=str(self._path),
                 reason=on_one_line(str(error)),
             )

@@ -114,7 +114,11 @@ class CheckLoop:
     def _end(self, result: object) -> None:
         self._task = None
         if isinstance(result, Failure) and not result.check(CancelledError):
-            self._log.failure("The loop of check {name} has ended.", failure=result, name=self._name)
+            self._log.failure(
+                "The loop of check {name} has ended with an exception: the check does not run any more.",
+                failure=result,
+                name=self._name,
+            )
         self._ended.fire(None)
 
     async def _supervise(self) -> None:
@@ -127,8 +131,10 @@ class CheckLoop:
                 if self._stopping:
                     raise
                 # The program's function that gets the results may raise any exception.
-                self._log.failure("The loop of check {name} failed; it goes on.", name=self._name)
                 pause = self._settings.interval
+                self._log.failure(
+                    "The loop of check {name} failed. Restarting it in {pause:g} s.", name=self._name, pause=pause
+                )
 
     async def _probe_forever(self) -> None:
         while True:

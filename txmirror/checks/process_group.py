@@ -153,7 +153,7 @@ class ProcessGroup(ProcessProtocol):
             # A process that has left the group may hold the pipes open.
             self.transport.loseConnection()
         if late >= _KILL_TIME:
-            self._log.error("Process group {pid} of a check cannot be killed; it is left behind.", pid=self._pid)
+            self._log.error("Process group {pid} of a check cannot be killed; it is left running.", pid=self._pid)
             self._finish()
         else:
             self._timer.start(_POLL_INTERVAL)

@@ -159,7 +159,7 @@ class ChecksService(Service):
 
     def _give_up(self, services: Sequence[ServiceHealth]) -> None:
         self._log.error(
-            "The checks of {services} did not end within {seconds:g} s; their probes are left behind.",
+            "The checks of {services} did not end within {seconds:g} s; their probes are left running.",
             services=", ".join(service.name for service in services if service.probing),
             seconds=self._stop_timeout,
         )

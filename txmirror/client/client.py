@@ -542,7 +542,7 @@ class ZooKeeperClient:
         """Change the ensemble's configuration. See :meth:`~txmirror.interfaces.IEnsemble.reconfig`."""
         joining, leaving, members = check_paths(joining), list(leaving), check_paths(members)
         if bool(members) is bool(joining or leaving):
-            raise ValueError("either servers join or leave, or all members are named anew")
+            raise ValueError("reconfig takes either joining and leaving, or members")
         come, go, all_ = (",".join(map(str, each)) or None for each in (joining, leaving, members))
         record = RECONFIG.record(come, go, all_, check_zxid(version))
         return self._requests.send_record(RECONFIG, record, _CONFIG)

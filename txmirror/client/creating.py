@@ -268,7 +268,17 @@ class ProtectedCreate(Generic[_T]):
         self._session_number = self._session_number or self._session.event.session_number
         if self._session_number:
             undone = Deferred.fromCoroutine(self._delete())
-            undone.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=self._path))
+            undone.addErrback(
+                lambda failure: self._log.failure(
+                    "{path}, the znode of an abandoned create, could not be deleted because of a bug.",
+                    failure,
+                    path=self._path,
+                )
+            )
+
+    @property
+    def _fate(self) -> str:
+        return "It stays until the session ends" if self._ephemeral else "Delete it, unless it is wanted"
 
     async def _delete(self) -> None:
         urgently = Requests(self._session, self._requests.chroot, Priority.URGENT)
@@ -292,7 +302,9 @@ class ProtectedCreate(Generic[_T]):
             except (ClosingException, AuthFailedException):
                 if self._session.leaving or not self._ephemeral:
                     self._log.warn(
-                        "{path} may be left behind: the client was closed during its create.", path=self._path
+                        "{path}, the znode of an abandoned create, may still exist: the client was closed first. {fate}.",
+                        path=self._path,
+                        fate=self._fate,
                     )
                 return
             except ZooServerProblem:
@@ -300,7 +312,12 @@ class ProtectedCreate(Generic[_T]):
                 trouble = True
                 continue
             except ZooKeeperException as error:
-                self._log.error("{path} was left behind: {reason}.", path=self._path, reason=str(error))
+                self._log.error(
+                    "{path}, the znode of an abandoned create, could not be deleted: {reason}. {fate}.",
+                    path=self._path,
+                    reason=str(error),
+                    fate=self._fate,
+                )
                 return
             return
 

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from txmirror.discovery.listing import Verdict
 from txmirror.interfaces import IPayloadCodec
+from txmirror.printable import on_one_line
 from txmirror.registry import decode_instance, decode_payload, find_codec
 from txmirror.types import Instance, InstanceStatus, Payload, Undecodable
 
@@ -74,7 +75,12 @@ class Judge:
     def _filter_failed(self, name: str) -> None:
         if not self._filter_has_failed:
             self._filter_has_failed = True
-            self._log.failure("The filter failed on {name} of {path}.", name=name, path=self._path)
+            self._log.failure(
+                "The filter raised an exception for {name} of {path}: the instance is left out. Further exceptions of this filter"
+                " are not logged.",
+                name=on_one_line(name),
+                path=self._path,
+            )
 
 
 def says(instance: Instance, key: str, wanted: object) -> bool:

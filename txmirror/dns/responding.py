@@ -82,7 +82,7 @@ class Responder:
         try:
             return encode_reply(query, await self._answer(query), size)
         except Exception:
-            self._log.failure("A question of DNS was not answered.")
+            self._log.failure("A DNS query was answered with SERVFAIL because of a bug.")
             return encode_reply(query, Reply(dns.ESERVER), size)
 
     async def _answer(self, query: Query) -> Reply:

@@ -60,9 +60,7 @@ class _Listener:
             self.problem = reason
             if not self._failed:
                 self._failed = True
-                self._log.error(
-                    "DNS cannot be served at {address}: {reason}. Trying again.", address=name, reason=reason
-                )
+                self._log.error("DNS cannot be served at {address}: {reason}. Retrying.", address=name, reason=reason)
             self._again.start()
         else:
             self.problem = None

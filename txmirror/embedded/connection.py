@@ -201,7 +201,7 @@ class Connection(Protocol):
         unread = self._output.count_event(len(frame))
         if unread > _MAX_UNREAD_EVENTS:
             self._log.warn(
-                "Closing the connection from {peer}: it does not read its events, {unread} bytes are unread",
+                "Closing the connection from {peer}: it does not read its events, of which {unread} bytes are unread.",
                 peer=self.peer,
                 unread=unread,
             )
@@ -213,7 +213,7 @@ class Connection(Protocol):
         :param reason: the error, for the log; None if there is none.
         """
         if reason is not None:
-            self._log.warn("Closing the connection from {peer}: {reason}", peer=self.peer, reason=reason)
+            self._log.warn("Closing the connection from {peer}: {reason}.", peer=self.peer, reason=reason)
         self._detach()
         # The timeout also ends a connection whose client does not read the remaining bytes.
         self._server.sessionless.touch(self)
@@ -221,7 +221,7 @@ class Connection(Protocol):
 
     def abort(self, reason: str) -> None:
         """Abort the connection. Unsent data is lost."""
-        self._log.debug("Dropping the connection from {peer}: {reason}", peer=self.peer, reason=reason)
+        self._log.debug("Aborting the connection from {peer}: {reason}.", peer=self.peer, reason=reason)
         self._detach()
         self._output.abort()
 
@@ -229,7 +229,7 @@ class Connection(Protocol):
         # When the server closes a connection, it has logged the reason before.
         if not self.closing:
             self._log.warn(
-                "Closing the connection from {peer}: it has no session, and was silent for {timeout} s",
+                "Closing the connection from {peer}: it has no session, and was silent for {timeout} s.",
                 peer=self.peer,
                 timeout=SESSIONLESS_TIMEOUT,
             )

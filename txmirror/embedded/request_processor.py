@@ -274,7 +274,7 @@ class RequestProcessor:
 
     def _end_session(self, header: RequestHeader) -> None:
         if self.session is not None:
-            self._sessions.end(self.session, "its client closed it", self)
+            self._sessions.end(self.session, "closed by its client", self)
         if not self._server.version.keeper:
             self._reply(header)
         self._connection.close()
@@ -292,7 +292,7 @@ class RequestProcessor:
             record = self._server.replica.perform(header.type, cursor, self)
         except MarshallingErrorException as error:
             self._log.warn(
-                "Refusing a request from {peer} (operation {operation}): {reason}",
+                "Refusing a request from {peer} (operation {operation}): {reason}.",
                 peer=self._connection.peer,
                 operation=header.type,
                 reason=str(error),

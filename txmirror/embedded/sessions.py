@@ -112,7 +112,9 @@ class Sessions:
         self._next_id += 1
         self._alive[session.id] = session
         self.touch(session)
-        self._log.info("Session {session:#x}: opened, timeout {timeout} s", session=session.id, timeout=session.timeout)
+        self._log.info(
+            "Session {session:#x}: opened, timeout {timeout} s.", session=session.id, timeout=session.timeout
+        )
         return session
 
     def resume(
@@ -134,7 +136,7 @@ class Sessions:
         session.connections.append(connection)
         session.timeout = self.negotiate(timeout)
         self.touch(session)
-        self._log.info("Session {session:#x}: resumed", session=session.id)
+        self._log.info("Session {session:#x}: resumed.", session=session.id)
         return session
 
     def touch(self, session: Session) -> None:
@@ -151,7 +153,7 @@ class Sessions:
         :param closing: the connection that has requested the end, and that stays open for the reply.
         """
         del self._alive[session.id]
-        self._log.info("Session {session:#x}: ended, {reason}", session=session.id, reason=reason)
+        self._log.info("Session {session:#x}: {reason}.", session=session.id, reason=reason)
         if self._database is not None:
             self._database.end_session(session.id)
         for connection in list(session.connections):

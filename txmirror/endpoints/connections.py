@@ -75,7 +75,7 @@ class Connection(ProtocolWrapper):
         except CancelledError:
             return
         except Exception:
-            self._log.failure("{protocol} could not be drained.", protocol=self.wrappedProtocol)
+            self._log.failure("The drain() of {protocol} raised an exception.", protocol=self.wrappedProtocol)
         else:
             self.loseConnection()
 

@@ -34,7 +34,7 @@ class Publication:
     def __init__(
         self, service: str, lease: Lease, describe: Callable[[str], ServiceNode], reactor: IReactorTime
     ) -> None:
-        self._service = service
+        self.service: str = service
         self._lease = lease
         self._describe = describe
         self._reactor = reactor
@@ -82,7 +82,7 @@ class Publication:
     def _not_withdrawn(self, failure: Failure) -> None:
         self._log.warn(
             "{service} was not withdrawn: {reason}. Its node is deleted when the session ends.",
-            service=self._service,
+            service=self.service,
             reason=failure.getErrorMessage(),
         )
 
@@ -101,7 +101,7 @@ class Publication:
     def _succeeded(self) -> None:
         self._attempting = None
         if self._reported:
-            self._log.info("{service} is being registered again.", service=self._service)
+            self._log.info("{service} is being registered again.", service=self.service)
             self._reported = ""
 
     def _failed(self, failure: Failure) -> None:
@@ -113,7 +113,7 @@ class Publication:
             self._reported = reason
             self._log.warn(
                 "{service} is not registered: {reason}. Retrying.",
-                service=self._service,
+                service=self.service,
                 reason=reason,
             )
         self._retry.start()

@@ -76,8 +76,10 @@ class Retirement:
         await self._wait(self._drain * (1 - _LISTENING))
         if self._connections.protocols:
             self._log.info(
-                "{count} connections are still open {drain:g} s after the withdrawal.",
+                "{service}: {count} {connections} still open {drain:g} s after the withdrawal.",
                 count=len(self._connections.protocols),
+                connections="connection is" if len(self._connections.protocols) == 1 else "connections are",
+                service=self._publication.service,
                 drain=self._drain,
             )
 

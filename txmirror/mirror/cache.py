@@ -28,6 +28,7 @@ from txmirror.mirror.state import MirrorState
 from txmirror.mirror.status import Status
 from txmirror.mirror.store import DATA, NAMES, PARTS, PartState, Store
 from txmirror.mirror.watch_removal import WatchRemoval
+from txmirror.printable import on_one_line
 from txmirror.types import EventType, WatchedEvent
 
 
@@ -199,7 +200,7 @@ class Cache:
             self._troubles.add(type(error))
             self._log.warn(
                 "Could not read {path}: {reason}. Retrying this and similar reads, with growing pauses.",
-                path=path,
+                path=on_one_line(path),
                 reason=str(error),
             )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -21,6 +21,7 @@ from txmirror.retrying import RetryTimer
 #: The pauses before a request is retried that a server could not answer, in seconds.
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+_NO_WATCH: Final = "Could not set a persistent watch on {path}: {reason}. Watching each node instead."
 
 
 class CoverageSink(Protocol):
@@ -200,11 +201,15 @@ class Coverage:
         try:
             answer = self._watches.add_watch(root.path, recursive=True)
         except ValueError as error:
-            self._log.info("Watching each node of {path}: {reason}.", path=root.path, reason=str(error))
+            self._log.info(_NO_WATCH, path=root.path, reason=str(error))
             self._decide(root, _State.UNSUPPORTED)
             return
         answer.addCallbacks(lambda _: self._decide(root, _State.STANDING), self._refused, errbackArgs=(root,))
-        answer.addErrback(lambda failure: self._log.failure("Watching {path} failed.", failure=failure, path=root.path))
+        answer.addErrback(
+            lambda failure: self._log.failure(
+                "Watching {path} failed because of a bug.", failure=failure, path=root.path
+            )
+        )
 
     def _decide(self, root: _Root, state: _State) -> None:
         if self._roots.get(root.path) is root and root.state is _State.REQUESTED and self._connected:
@@ -223,5 +228,5 @@ class Coverage:
             self._sink.root_delayed(root.path, error)
             return
         if not isinstance(error, UnimplementedException):
-            self._log.warn("Watching each node of {path}: {reason}.", path=root.path, reason=failure.getErrorMessage())
+            self._log.warn(_NO_WATCH, path=root.path, reason=failure.getErrorMessage())
         self._decide(root, _State.UNSUPPORTED)

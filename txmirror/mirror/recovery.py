@@ -167,7 +167,11 @@ class Recovery:
         """
         run = self._run = _Run()
         restoring = Deferred.fromCoroutine(self._restore(run))
-        restoring.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
+        restoring.addErrback(
+            lambda failure: self._log.failure(
+                "The recovery after a reconnection failed because of a bug.", failure=failure
+            )
+        )
 
     def watch_decided(self) -> None:
         """Note that a persistent watch was set, or cannot be set. Some one-shot watches may not be needed any more."""
@@ -193,7 +197,7 @@ class Recovery:
             if self._is_over(run, error):
                 return
             watches_lost = True
-            self._log.info("Watches cannot be restored ({reason}): reading everything again.", reason=str(error))
+            self._log.info("Could not restore the watches: {reason}. Reading everything again.", reason=str(error))
             self._source.not_restored()
         if not self._is_over(run):
             self._restored(watches_lost)
@@ -226,7 +230,10 @@ class Recovery:
             await run.asking
         except (ZooKeeperException, CancelledError) as error:
             if not self._is_over(run):
-                self._log.info("Asking for changes in the client's own session: {reason}.", reason=str(error))
+                self._log.info(
+                    "Could not ask for missed changes in a side session: {reason}. Asking in the client's own session.",
+                    reason=str(error),
+                )
             return False
         return True
 

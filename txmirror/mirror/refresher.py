@@ -308,7 +308,9 @@ class Refresher:
                 self._pump()
                 self._sink.read_finished()
 
-        answer.addBoth(answered).addErrback(lambda failure: self._log.failure("Reading failed.", failure=failure))
+        answer.addBoth(answered).addErrback(
+            lambda failure: self._log.failure("A read failed because of a bug.", failure=failure)
+        )
 
     def _data_read(self, read: PendingRead, reply: DataReply) -> None:
         self._sink.data_read(read.paths[DATA][0], (reply.data, reply.stat), reply.zxid)

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txmirror.errors import ZooKeeperException
+from txmirror.printable import on_one_line
 
 #: The most nodes that are logged in an interval, and the interval in seconds.
 _MOST: Final = 20
@@ -34,7 +35,7 @@ class RefusalLog:
             self._began, self._count = now, 0
         self._count += 1
         if self._count <= _MOST:
-            self._log.warn("{path} cannot be read: {reason}. Retrying.", path=path, reason=str(error))
+            self._log.warn("{path} cannot be read: {reason}. Retrying.", path=on_one_line(path), reason=str(error))
         elif self._count == _MOST + 1:
             self._log.warn(
                 "More than {most} nodes cannot be read. Further ones are not logged for up to {seconds:g} s.",

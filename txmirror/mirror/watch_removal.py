@@ -83,4 +83,4 @@ class WatchRemoval:
             # error, and would answer another request likewise.
             self._waiting[path] = None
         elif not isinstance(failure.value, ZooKeeperException):
-            self._log.failure("Removing a watch failed.", failure=failure)
+            self._log.failure("The removal of a watch failed because of a bug.", failure=failure)

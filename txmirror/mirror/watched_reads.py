@@ -107,5 +107,7 @@ class WatchedReads:
 
         done = self._set_watches(_LAST_ZXID, read.paths[DATA])
         done.addErrback(failed)
-        done.addErrback(lambda failure: self._log.failure("Setting watches failed.", failure=failure))
+        done.addErrback(
+            lambda failure: self._log.failure("Watches could not be set because of a bug.", failure=failure)
+        )
         return read in pending

@@ -103,7 +103,7 @@ class ChangeCommand:
         self.failures += 1
         if reason != self.failure:
             self._log.warn(
-                "The command {program} after a change of {file} has failed, and is run again later: {reason}.",
+                "The command {program} after a change of {file} failed: {reason}. Retrying.",
                 program=on_one_line(self._command.description),
                 file=on_one_line(self._file),
                 reason=on_one_line(reason),
@@ -115,7 +115,7 @@ class ChangeCommand:
     def _note_success(self) -> None:
         if self.failure is not None:
             self._log.info(
-                "The command {program} after a change of {file} has succeeded again.",
+                "The command {program} after a change of {file} succeeded again.",
                 program=on_one_line(self._command.description),
                 file=on_one_line(self._file),
             )

@@ -175,7 +175,7 @@ class OutputFile:
         Deferred.fromCoroutine(work()).addErrback(self._raised).addBoth(self._worked)
 
     def _raised(self, failure: Failure) -> None:
-        self._log.failure("{file} was not written.", failure, file=self.watch.output)
+        self._log.failure("{file} was not written because of a bug.", failure, file=self.watch.output)
         # It is logged.
         self.failure = failure.getErrorMessage()
         self._failed(self.failure)
@@ -239,7 +239,7 @@ class OutputFile:
             return
         if restored:
             self._log.warn(
-                "Another program has changed or deleted {file}: it is as before again.",
+                "Another program has changed or deleted {file}. It was restored.",
                 file=on_one_line(self.watch.output),
             )
             self._replaced()
@@ -311,7 +311,7 @@ class OutputFile:
     def _failed(self, reason: str) -> None:
         if reason != self.failure:
             self._log.error(
-                "{file} stays as it is, and is tried again: {reason}.",
+                "{file} could not be updated, and stays as it is: {reason}. Retrying.",
                 file=on_one_line(self.watch.output),
                 reason=on_one_line(reason),
             )

@@ -242,7 +242,11 @@ class Acquirable:
     def _cleared(self, outcome: Failure | None) -> None:
         self._clearing = None
         if outcome is not None:
-            self._log.error("{path}: our node was left behind: {reason}.", path=self.path, reason=str(outcome.value))
+            self._log.error(
+                "{path}: our node could not be deleted: {reason}. It stays until the session ends.",
+                path=self.path,
+                reason=str(outcome.value),
+            )
         self._cleared_waiters.fire(outcome)
 
     def _when_clear(self) -> Deferred[None]:

@@ -203,7 +203,7 @@ class Held:
 
     def _failed(self, failure: Failure) -> None:
         if not isinstance(failure.value, (ZooKeeperException, CancelledError)):
-            self._log.failure("Watching a held lock failed.", failure)
+            self._log.failure("Watching a held lock failed because of a bug.", failure)
 
     def _lose(self, _: object) -> None:
         if not self.over:

@@ -154,9 +154,13 @@ class DoubleBarrier:
 
     def _left_behind(self, failure: Failure, node: KeptNode) -> None:
         if isinstance(failure.value, ZooKeeperException):
-            self._log.error("{path}: our node was left behind: {reason}.", path=node.path, reason=str(failure.value))
+            self._log.error(
+                "{path}: our node could not be deleted: {reason}. It stays until the session ends.",
+                path=node.path,
+                reason=str(failure.value),
+            )
         else:
-            self._log.failure("{path} was left behind.", failure, path=node.path)
+            self._log.failure("{path}: our node could not be deleted because of a bug.", failure, path=node.path)
 
     # Entering.
 

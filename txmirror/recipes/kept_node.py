@@ -91,7 +91,7 @@ class KeptNode:
             self._failure = outcome
             self._present_waiters.fire(outcome)
             if not isinstance(outcome.value, (ZooKeeperException, CancelledError)):
-                self._log.failure("{path} is not kept any more.", outcome, path=self.path)
+                self._log.failure("{path}: our node is not kept any more because of a bug.", outcome, path=self.path)
 
     async def _keep(self) -> None:
         kept = False
@@ -102,7 +102,9 @@ class KeptNode:
                 # The first failure is for those who wait. Later ones can pass.
                 if not kept or (isinstance(error, ZooServerProblem) and error.session_over):
                     raise
-                self._log.warn("{path}: our node cannot be created: {reason}.", path=self.path, reason=str(error))
+                self._log.warn(
+                    "{path}: our node cannot be created again: {reason}. Retrying.", path=self.path, reason=str(error)
+                )
                 await self._pause()
                 continue
             kept = True

@@ -178,6 +178,10 @@ class LockingQueue:
 
     def _left_behind(self, failure: Failure, path: str) -> None:
         if isinstance(failure.value, ZooKeeperException):
-            self._log.warn("{path} is left until the session ends: {reason}.", path=path, reason=str(failure.value))
+            self._log.warn(
+                "{path} could not be deleted: {reason}. It stays until the session ends.",
+                path=path,
+                reason=str(failure.value),
+            )
         else:
-            self._log.failure("{path} was left behind.", failure, path=path)
+            self._log.failure("{path} could not be deleted because of a bug.", failure, path=path)

@@ -109,7 +109,9 @@ class MarkedWrites:
     def discard(self, mark: Mark, in_doubt: bool = False) -> None:
         """Delete a mark, unless it does not exist."""
         removed = Deferred.fromCoroutine(self._remove(mark.path, in_doubt))
-        removed.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=mark.path))
+        removed.addErrback(
+            lambda failure: self._log.failure("{path} could not be deleted because of a bug.", failure, path=mark.path)
+        )
 
     async def _remove(self, mark: str, in_doubt: bool) -> None:
         """Delete a mark. Retry until that is done or the session is over."""
@@ -122,7 +124,11 @@ class MarkedWrites:
             pass
         except ZooKeeperException as error:
             if not (isinstance(error, ZooServerProblem) and error.session_over):
-                self._log.warn("{path} is left until the session ends: {reason}.", path=mark, reason=str(error))
+                self._log.warn(
+                    "{path} could not be deleted: {reason}. It stays until the session ends.",
+                    path=mark,
+                    reason=str(error),
+                )
 
     async def create_parent(self, error: TransactionFailedException) -> None:
         """Create the parent of the marks, if a transaction has failed because it is missing.

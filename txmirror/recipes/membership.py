@@ -86,7 +86,9 @@ class Membership:
         def stopped(outcome: Failure | None) -> None:
             if isinstance(outcome, Failure) and not isinstance(outcome.value, CancelledError):
                 self._log.error(
-                    "{path}: our node was left behind: {reason}.", path=node.path, reason=str(outcome.value)
+                    "{path}: our node could not be deleted: {reason}. It stays until the session ends.",
+                    path=node.path,
+                    reason=str(outcome.value),
                 )
             if not left.called:
                 left.callback(outcome)

@@ -196,7 +196,7 @@ class Partitioner:
         self._following = None
         if isinstance(outcome, Failure) and not self._stopping:
             if not isinstance(outcome.value, ZooServerProblem):
-                self._log.failure("{path} is not shared any more.", outcome, path=self.path)
+                self._log.failure("{path}: the items are not shared any more.", outcome, path=self.path)
             # There will be no session any more.
             self.stop()
 
@@ -285,7 +285,7 @@ class Partitioner:
 
     def _end(self, outcome: object) -> None:
         if isinstance(outcome, Failure):
-            self._log.failure("{path}: the partitioner was not stopped in order.", outcome, path=self.path)
+            self._log.failure("{path}: the partitioner did not stop in order.", outcome, path=self.path)
         self._started = self._stopping = False
         self._stopped.fire(None)
         self._changed()

@@ -199,7 +199,7 @@ class Queue:
             elif isinstance(outcome, Failure):
                 error = outcome.value
                 if not isinstance(error, ZooKeeperException):
-                    self._log.failure("Taking an entry failed after it was abandoned.", outcome)
+                    self._log.failure("Taking an entry for an abandoned call failed because of a bug.", outcome)
                 elif error.applied is None:
                     self._log_lost(taking, error)
 
@@ -255,7 +255,7 @@ class Queue:
                 self._log_lost(taking, error)
 
         Deferred.fromCoroutine(create()).addErrback(
-            lambda failure: self._log.failure("Putting an entry back failed.", failure)
+            lambda failure: self._log.failure("An entry could not be put back because of a bug.", failure)
         )
 
     def _log_lost(self, taking: Taking, error: Exception) -> None:

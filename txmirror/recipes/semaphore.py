@@ -278,7 +278,7 @@ class Leases:
                     path=self.path,
                 ) from None
             self._log.warn(
-                "The semaphore {path} has {leases} leases now, not {former}: nobody used it.",
+                "Changed the semaphore {path} from {former} to {leases} leases, because nobody used it.",
                 path=self.path,
                 leases=self.leases,
                 former=leases,

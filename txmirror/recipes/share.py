@@ -90,7 +90,7 @@ class ClaimedItem:
                 if isinstance(error, ZooServerProblem) and error.session_over:
                     break
                 self._log.error(
-                    "{item!r} cannot be held: {reason}. Retrying in {pause} s.",
+                    "{item!r} cannot be held: {reason}. Retrying in {pause:g} s.",
                     item=self.item,
                     reason=str(error),
                     pause=_PAUSE,

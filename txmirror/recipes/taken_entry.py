@@ -235,7 +235,11 @@ class TakenEntry:
         if not isinstance(outcome, Failure):
             self._outcome = self.consumed = outcome
         elif not self._waiters:
-            self._log.warn("{entry!r} was not consumed or released: {reason}.", entry=self, reason=str(outcome.value))
+            self._log.warn(
+                "{entry!r} could not be consumed or released: {reason}. If it still exists, it is released when the session ends.",
+                entry=self,
+                reason=str(outcome.value),
+            )
         self._waiters.fire(outcome)
 
     async def _release(self) -> bool:

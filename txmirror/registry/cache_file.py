@@ -108,7 +108,11 @@ class CacheFile:
 
     def _not_finished(self, result: Failure | None, _timeout: float) -> None:
         if isinstance(result, Failure):
-            self._log.warn("The cache file {path} is still being read or written.", path=str(self._path))
+            self._log.warn(
+                "The cache file {path} is still being read or written after {seconds:g} s. Not waiting for it any more.",
+                path=str(self._path),
+                seconds=_LONGEST_WAIT,
+            )
 
     async def _finish(self) -> None:
         if self._loading:
@@ -146,7 +150,9 @@ class CacheFile:
             answers, set_aside = await run_in_thread(self._reactor, stored_answers.read, self._path)
         except OSError as error:
             self._log.warn(
-                "The cache file {path} cannot be read: {reason}.", path=str(self._path), reason=on_one_line(str(error))
+                "The cache file {path} cannot be read: {reason}. It counts as empty.",
+                path=str(self._path),
+                reason=on_one_line(str(error)),
             )
         else:
             self._writer.warn_set_aside(set_aside)
@@ -162,7 +168,7 @@ class CacheFile:
         return succeed(None) if self._loaded else self._waiting.wait()
 
     def _failed_unexpectedly(self, failure: Failure) -> None:
-        self._log.failure("The cache file {path} failed.", failure=failure, path=str(self._path))
+        self._log.failure("The cache file {path} failed because of a bug.", failure=failure, path=str(self._path))
 
 
 def _with_unreadable(answer: Answer, before: Answer, unreadable: Collection[str]) -> Answer:

@@ -97,7 +97,7 @@ class CacheWriter:
         except OSError as error:
             if not self._failed:
                 self._log.warn(
-                    "The cache file {path} cannot be written: {reason}.",
+                    "The cache file {path} cannot be written: {reason}. Retrying.",
                     path=str(self._path),
                     reason=on_one_line(str(error)),
                 )
@@ -129,7 +129,7 @@ class CacheWriter:
         return run_in_thread(self._reactor, stored_answers.merge, self._path, entries, self._reactor.seconds())
 
     def _failed_unexpectedly(self, failure: Failure) -> None:
-        self._log.failure("The cache file {path} failed.", failure=failure, path=str(self._path))
+        self._log.failure("The cache file {path} failed because of a bug.", failure=failure, path=str(self._path))
 
     def warn_set_aside(self, notes: Sequence[str]) -> None:
         """Log the files that were set aside."""

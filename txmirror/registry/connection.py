@@ -206,9 +206,11 @@ class RegistryConnection:
 
     def _not_withdrawn(self, failure: Failure) -> None:
         if not isinstance(failure.value, ClosingException):
-            self._log.warn("Not all could be withdrawn: {reason}.", reason=failure.getErrorMessage())
+            self._log.warn(
+                "Not all registrations and locks could be withdrawn: {reason}.", reason=failure.getErrorMessage()
+            )
 
 
 def _too_late(result: Failure | None, timeout: float) -> None:
     if isinstance(result, Failure):
-        raise TimeoutError(f"it took longer than {timeout:g} s; the rest is taken away when ZooKeeper is back")
+        raise TimeoutError(f"it took longer than {timeout:g} s; the rest is withdrawn when ZooKeeper is back")

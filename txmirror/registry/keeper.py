@@ -158,7 +158,7 @@ class Keeper:
         self._deleting = False
         if isinstance(failure.value, CancelledError) and not self.wanted:
             return
-        self._log.failure("{path}: a step failed.", failure, path=self._node.path)
+        self._log.failure("The registration of {path} failed because of a bug.", failure, path=self._node.path)
         assert failure.value is not None
         self.outcomes.refuse(failure.value)
 

@@ -114,11 +114,11 @@ class Manners:
         """Warn that the node could not be deleted in time."""
         if connected:
             reason = "the server has not deleted it"
-            fate = f"Retrying; else the node goes with the session, at most {session_timeout:g} s after the client is closed"
+            fate = f"Retrying; otherwise the node is deleted with the session, at most {session_timeout:g} s after the client is closed"
         else:
             reason = "ZooKeeper is out of reach"
             fate = (
-                f"The node is deleted when ZooKeeper is back, or goes with the session, which ends {session_timeout:g} s after"
+                f"The node is deleted when ZooKeeper is back, or with the session, which expires {session_timeout:g} s after"
                 " the server last heard from this client"
             )
         self._log.warn(

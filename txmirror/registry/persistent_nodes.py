@@ -95,4 +95,6 @@ class PersistentNodes:
 
     def _not_written(self, failure: Failure, path: str) -> None:
         if not isinstance(failure.value, CancelledError):
-            self._log.warn("{path} could not be written: {reason}.", path=path, reason=failure.getErrorMessage())
+            self._log.warn(
+                "{path} could not be written: {reason}. Not retrying.", path=path, reason=failure.getErrorMessage()
+            )

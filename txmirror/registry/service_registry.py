@@ -184,7 +184,11 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     def startService(self) -> None:
         """Start. If ZooKeeper is out of reach, log a warning."""
         super().startService()
-        self.start().addErrback(lambda failure: self._log.warn("{reason}.", reason=failure.getErrorMessage()))
+        self.start().addErrback(
+            lambda failure: self._log.warn(
+                "The service registry could not be started: {reason}.", reason=failure.getErrorMessage()
+            )
+        )
 
     def stopService(self) -> Deferred[None]:
         """Stop."""

@@ -34,7 +34,7 @@ class Display:
         if sign is None:
             return
         if change.new is None:
-            self._log.info("registry: {sign} {path}", sign=sign, path=change.path)
+            self._log.info("registry: {sign} {path}", sign=sign, path=on_one_line(change.path))
         else:
             text = on_one_line(change.new[0].decode(errors="backslashreplace"))
-            self._log.info("registry: {sign} {path}  {text}", sign=sign, path=change.path, text=text)
+            self._log.info("registry: {sign} {path}  {text}", sign=sign, path=on_one_line(change.path), text=text)

@@ -84,7 +84,11 @@ class EventStates:
         self._describing = True
         # With few services it is done at once.
         describing = Deferred.fromCoroutine(self._describe())
-        describing.addErrback(lambda failure: self._log.failure("The daemon could not be described.", failure=failure))
+        describing.addErrback(
+            lambda failure: self._log.failure(
+                "The states for the event streams could not be read because of a bug.", failure=failure
+            )
+        )
         describing.addCallback(lambda _: self._described())
 
     async def _describe(self) -> None:

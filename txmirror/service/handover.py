@@ -260,15 +260,17 @@ class Handover:
             if _lost(error):
                 raise
             self._log.warn(
-                "{path}, which the last process had registered, cannot be withdrawn: {reason}.",
+                "{path}, which the last process had registered, cannot be withdrawn: {reason}. It stays until"
+                " session {session} ends.",
                 path=path,
                 reason=str(error),
+                session=session_name(owner),
             )
 
     def _failed(self, failure: Failure) -> None:
         # After a lost connection the next one prepares the session again.
         if not failure.check(ZooKeeperException, CancelledError):
-            self._log.failure("The session could not be prepared.", failure=failure)
+            self._log.failure("The session could not be prepared because of a bug.", failure=failure)
             self._open()
 
 

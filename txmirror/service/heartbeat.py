@@ -41,7 +41,7 @@ class Heartbeat:
             self._say(f"the checks {', '.join(stuck)} make no progress")
         else:
             Deferred.fromCoroutine(self._touch()).addErrback(
-                lambda failure: self._log.failure("The heartbeat has failed.", failure=failure)
+                lambda failure: self._log.failure("The heartbeat failed because of a bug.", failure=failure)
             )
 
     def stop(self) -> None:

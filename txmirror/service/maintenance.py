@@ -25,6 +25,8 @@ _VERSION = 1
 _LARGEST = 2**20
 #: The longest time that a timer runs, in seconds. The wall clock may be set meanwhile.
 _LONGEST_TIMER = 60.0
+#: The effect of a failure, for the log: by the participle of the action that failed.
+_EFFECTS: Final = {"read": "Nothing is in maintenance", "written": "A restart forgets the change"}
 _READER = JSONReader(deepest=10)
 _WRITER = JSONWriter(indent=2)
 
@@ -164,10 +166,11 @@ class Maintenance:
     def _warn(self, what: str, error: Any) -> None:
         self.failures += 1
         self._log.warn(
-            "The maintenance file {path} cannot be {what}: {reason}.",
+            "The maintenance file {path} cannot be {what}: {reason}. {effect}.",
             path=str(self._path),
             what=what,
             reason=on_one_line(str(error)),
+            effect=_EFFECTS[what],
         )
 
 

@@ -183,7 +183,9 @@ class RegistrationsService(Service):
 
     def _not_withdrawn(self, result: object, timeout: float) -> None:
         if isinstance(result, Failure):
-            self._log.warn("ZooKeeper is out of reach: the registrations go when the session ends.")
+            self._log.warn(
+                "ZooKeeper is out of reach, and the services could not be withdrawn. Their znodes are deleted when the session expires."
+            )
 
     def release(self, path: str) -> None:
         """Delete a znode that the last process's session owns, if it is known to be there."""
@@ -271,7 +273,9 @@ class RegistrationsService(Service):
                 reason=failure.getErrorMessage(),
             )
         else:
-            self._log.failure("Service {service} cannot be registered.", failure=failure, service=service_id)
+            self._log.failure(
+                "Service {service} cannot be registered because of a bug.", failure=failure, service=service_id
+            )
 
     def _await_registered(self, service_id: str, registration: Registration) -> None:
         if registration in self._awaited:
@@ -312,7 +316,7 @@ class RegistrationsService(Service):
         if self._settings.state is not None:
             self._settings.state.use()
         Deferred.fromCoroutine(self._start()).addErrback(
-            lambda failure: self._log.failure("The session could not be opened.", failure=failure)
+            lambda failure: self._log.failure("The session could not be opened because of a bug.", failure=failure)
         )
 
     async def _start(self) -> None:

@@ -161,7 +161,7 @@ class Session:
                 username=self._settings.access.username,
             )
         elif not failure.check(ZooKeeperException):
-            self._log.failure("The credentials could not be sent.", failure=failure)
+            self._log.failure("The credentials could not be sent because of a bug.", failure=failure)
 
 
 def _same_ensemble(one: str, other: str) -> bool:

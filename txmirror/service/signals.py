@@ -124,7 +124,7 @@ class SignalService(Service):
                 path=str(self._log_file),
             )
         else:
-            self._log.info("Received SIGUSR1: the log file {path} is a new one.", path=str(self._log_file))
+            self._log.info("Received SIGUSR1: rotated the log file {path}.", path=str(self._log_file))
 
     def _current_inode(self) -> int | None:
         assert self._log_file is not None

@@ -195,8 +195,8 @@ class StateService(Service):
         if not self._failed:
             self._failed = True
             self._log.warn(
-                "The state file {path} cannot be written: {reason}. Services are registered all the same, but a restart is seen by"
-                " others.",
+                "The state file {path} cannot be written: {reason}. Retrying. Services are registered anyway, but other programs notice"
+                " a restart.",
                 path=str(self._path),
                 reason=on_one_line(str(error)),
             )

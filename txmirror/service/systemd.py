@@ -61,7 +61,11 @@ def _microseconds(text: str | None) -> float | None:
         return None
     # The largest number that systemd can write has 20 digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text)):
-        _log.warn("There is no watchdog: {name} is {text!r}.", name=_WATCHDOG, text=text[:100])
+        _log.warn(
+            "The watchdog is not notified: {name} is {text!r}, which is not a number of microseconds above 0.",
+            name=_WATCHDOG,
+            text=text[:100],
+        )
         return None
     return int(text) / 1e6
 

@@ -51,7 +51,7 @@ class Watchdog:
             self._timer.start(min(self._interval, _AGAIN))
         else:
             if self.reason:
-                self._log.warn("There is progress again, and the watchdog is notified.")
+                self._log.info("There is progress again, and the watchdog is notified.")
             self._notify()
             self._timer.start(self._interval)
         self.reason = reason

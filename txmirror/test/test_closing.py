@@ -66,7 +66,7 @@ _EXPECTED = (
     "ZooKeeper at ",
     "/services/web/a is ",
     "/data could not be written: ZooKeeper at",
-    "Not all could be withdrawn: it took longer than",
+    "Not all registrations and locks could be withdrawn: it took longer than",
 )
 #: What a client warns of once, at a server that does not know an operation.
 _OLD_SERVER = " does not support "

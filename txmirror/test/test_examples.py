@@ -514,7 +514,7 @@ class ExampleTests(TestCase):
         program.terminate()
         _, errors = program.communicate(timeout=self.timeout)
         self.assertEqual((program.returncode, errors), (0, ""))
-        self.assertRegex(server.output, r"Session 0x[0-9a-f]+: ended, its client closed it")
+        self.assertRegex(server.output, r"Session 0x[0-9a-f]+: closed by its client")
 
     def test_on_txzookeeper(self) -> None:
         """A mirror works on a client of txzookeeper."""

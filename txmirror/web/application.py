@@ -135,7 +135,7 @@ class Application:
             return Answer.of_errors(str(error), status=503)
         if isinstance(error, CancelledError):
             return Answer.of_errors("the request was cancelled", status=503)
-        self._log.failure("A request has failed because of a bug.", failure=Failure(error))
+        self._log.failure("A request failed because of a bug.", failure=Failure(error))
         return Answer.of_errors(_BUG, status=500)
 
 

@@ -128,11 +128,13 @@ class SaslAuthenticator:
                 return
             connection.abort(ConnectionLossException(f"SASL was interrupted: {failure.getErrorMessage()}"))
             if not isinstance(failure.value, ZooKeeperException):
-                self._log.failure("SASL failed.", failure=failure)
+                self._log.failure("The SASL authentication failed because of a bug.", failure=failure)
 
         proof = Deferred.fromCoroutine(_authenticate(SaslExchange(self._credentials), connection.send))
         proof.addCallbacks(lambda _: authenticated(), failed)
-        proof.addErrback(lambda failure: self._log.failure("A session could not begin.", failure=failure))
+        proof.addErrback(
+            lambda failure: self._log.failure("A session could not begin because of a bug.", failure=failure)
+        )
 
 
 async def _authenticate(exchange: SaslExchange, send: Callable[[Call[Any]], None]) -> None:

@@ -121,7 +121,7 @@ class SessionActions:
         calls = core.outbox.take_all()
         core.notify(SessionState.LOST)
         for call in calls:
-            reason = "no connection while the session may live"
+            reason = "there was no connection, and the session has probably expired"
             call.fail(ConnectionLossException(reason, path=call.path, applied=False))
 
     def _expire(self, data_generation: int | None = None) -> None:

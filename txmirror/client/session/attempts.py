@@ -218,7 +218,9 @@ class Attempts:
     def _found_writable(self, server: Server) -> None:
         self._server_list.prefer(server)
         if self._core.connection is not None:
-            self._core.connection.abort(ConnectionLossException(f"{server} can be written to"))
+            self._core.connection.abort(
+                ConnectionLossException(f"the client moves to {server}, which is not read-only")
+            )
 
     # The answer to the handshake.
 

@@ -169,7 +169,8 @@ class Closing:
 
     def _give_up(self) -> None:
         self._log.warn(
-            "Session {session} could not be closed at a server within {time:g} s. It expires in about {timeout:g} s.",
+            "Session {session} could not be closed within {time:g} s. It expires in about {timeout:g} s, and its"
+            " ephemeral znodes stay until then.",
             session=session_name(self._core.credentials.session_id),
             time=self._core.limits.close_time,
             timeout=self._core.credentials.session_timeout,

@@ -146,7 +146,10 @@ class Identities:
     def _refused(self, failure: Failure, request: AuthRequest) -> None:
         if not isinstance(failure.value, AuthFailedException):
             return
-        self._log.error("The server refused the credentials for {scheme!r}.", scheme=request.scheme)
+        self._log.error(
+            "The server refused the credentials for {scheme!r}. The session continues without them.",
+            scheme=request.scheme,
+        )
         waiters = self._waiters.pop(request, None)
         if waiters is not None:
             waiters.fail(lambda: AuthFailedException(f"the server refused the credentials for {request.scheme!r}"))

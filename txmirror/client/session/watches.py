@@ -212,7 +212,10 @@ class SessionWatches:
 
     def _log_rearming(self, failure: Failure) -> None:
         if not isinstance(failure.value, (ConnectionLossException, ClosingException)):
-            self._log.warn("Watches could not be set again: {reason}.", reason=failure.getErrorMessage())
+            self._log.warn(
+                "The watches could not be set again after the reconnection: {reason}. Programs that wait for them get this error.",
+                reason=failure.getErrorMessage(),
+            )
 
 
 class EventDispatcher:

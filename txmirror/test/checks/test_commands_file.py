@@ -95,7 +95,7 @@ class CommandsFileTests(SynchronousTestCase):
         for process in (commands[0], commands[2], detached[0], detached[2]):
             self.assertEqual(process.wait(_PATIENCE), -signal.SIGTERM)
         self.assertIsNone(detached[1].poll())
-        self.assertEqual(self.log, ["Ending 2 commands of checks, left behind by the last process."])
+        self.assertEqual(self.log, ["Ending 2 commands of checks that the last process left running."])
         # It was cleared.
         self.assertEqual(self.path.read_text(), "txmirror commands 1 boot1\n")
 
@@ -233,7 +233,7 @@ class CommandsFileTests(SynchronousTestCase):
         file.stop()
         (line,) = self.log
         self.assertIn("No such file or directory", line)
-        self.assertIn("the commands of its checks go on", line)
+        self.assertIn("the commands of its checks keep running", line)
 
     def test_full_disk(self) -> None:
         """On a full disk, too, and the daemon goes on."""

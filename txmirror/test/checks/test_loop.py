@@ -250,7 +250,7 @@ class FaultTests(ChecksTestCase):
         self.reactor.pass_time(17)
         self.assertEqual(check.begun, [5, 15, 16 + 9][:2] + check.begun[2:])
         self.assertGreater(len(check.begun), 1)
-        self.assertIn("The loop of check web/a failed; it goes on.", self.log)
+        self.assertIn("The loop of check web/a failed. Restarting it in 10 s.", self.log)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 

@@ -85,7 +85,7 @@ class ChecksServiceTests(ChecksTestCase):
         self.assertEqual(self.log, [])
 
     def test_stop_is_bounded(self) -> None:
-        """A probe that does not end is left behind, with a line in the log."""
+        """A probe that does not end is left running, with a line in the log."""
         check = ControlledCheck(self.reactor)
         check.stubborn = True
         self.started(check)
@@ -96,7 +96,7 @@ class ChecksServiceTests(ChecksTestCase):
         self.assertNoResult(stopped)
         self.reactor.pass_time(0.2)
         self.successResultOf(stopped)
-        self.assertEqual(self.log[-1], "The checks of web did not end within 10 s; their probes are left behind.")
+        self.assertEqual(self.log[-1], "The checks of web did not end within 10 s; their probes are left running.")
 
     def started_other(self) -> None:
         self.service.add(

@@ -450,7 +450,7 @@ class LeavingTests(ClientTestCase):
         left = self.client.leave()
         self.peer.drop()
         self.successResultOf(left)
-        self.assertEqual(len([line for line in self.log_lines() if "left behind" in line]), 1)
+        self.assertEqual(len([line for line in self.log_lines() if "abandoned create" in line]), 1)
 
 
 class LeavingElsewhereTests(ClientTestCase):

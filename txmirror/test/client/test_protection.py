@@ -305,7 +305,7 @@ class LostTests(ProtectedTestCase):
         again.answer(SyncRequest, PathResponse("/p"))
         again.answer(GetChildren2Request, err=-102)
         self.assertEqual(again.packets, [])
-        self.assertIn("left behind", "\n".join(self.log_lines()))
+        self.assertIn("the znode of an abandoned create", "\n".join(self.log_lines()))
 
     def test_queue_behind(self) -> None:
         """Others that were asked meanwhile are answered, each in its turn."""
@@ -551,7 +551,7 @@ class CancellingTests(ProtectedTestCase):
             peer.reply(self.xid, PathResponse(path))
             self.answer_look(peer, path)
             peer.answer(DeleteRequest, err=code)
-            self.assertIn("left behind", "\n".join(self.log_lines()))
+            self.assertIn("the znode of an abandoned create", "\n".join(self.log_lines()))
             self.assert_quiet(peer)
             self.close_fast(client, peer)
 

@@ -86,7 +86,7 @@ class EmbeddedTests(TwistdTestCase):
             taking.listen()
             number = taking.getsockname()[1]
             twistd = self.twistd("--embedded", "--http", str(number))
-            line = twistd.wait_for("The page cannot be reached at ")
+            line = twistd.wait_for("The page cannot be served at ")
             self.assertIn(f"127.0.0.1:{number}", line)
         self.assertEqual(twistd.terminate(), -signal.SIGTERM)
 

@@ -264,7 +264,7 @@ class MainJobTests(TwistdTestCase):
         server.kill()
         twistd.wait_for("Disconnected from")
         self.end(twistd, 9)
-        self.assertIn("the registrations go when the session ends", twistd.log)
+        self.assertIn("Their znodes are deleted when the session expires", twistd.log)
 
     def test_another_s_node(self) -> None:
         """While another session owns the node, it waits, the log has the owner, and it registers when that node is
@@ -393,7 +393,7 @@ class LeftCommandsTests(TwistdTestCase):
         daemon.process.wait()
         self.assertEqual([self.is_alive(path) for path in pids.values()], [True] * 3)
         daemon = self.twistd("--config", str(configuration))
-        daemon.wait_for("Ending 1 command of checks, left behind by the last process.", 30)
+        daemon.wait_for("Ending 1 command of checks that the last process left running.", 30)
         wait_for(lambda: not self.is_alive(pids["hangs"]) and not self.is_alive(pids["child"]), "both have ended")
         # And the check runs again.
         daemon.wait_for("Service hangs is up", 30)
@@ -559,6 +559,6 @@ class SignalTests(TwistdTestCase):
         for _ in range(3):
             twistd.process.send_signal(signal.SIGQUIT)
         self.assertEqual(twistd.process.wait(_PATIENCE), 0)
-        twistd.wait_for("ended, its client closed it")
+        twistd.wait_for("closed by its client")
         self.assertIn("Stopped.", twistd.log)
         self.assert_quiet(twistd)

@@ -65,9 +65,9 @@ class ChangeCommandTests(SynchronousTestCase):
         self.assertEqual(
             self.log.lines,
             [
-                "The command reload-it after a change of list.json has failed, and is run again later: no such unit.",
-                "The command reload-it after a change of list.json has failed, and is run again later: exit status 1.",
-                "The command reload-it after a change of list.json has succeeded again.",
+                "The command reload-it after a change of list.json failed: no such unit. Retrying.",
+                "The command reload-it after a change of list.json failed: exit status 1. Retrying.",
+                "The command reload-it after a change of list.json succeeded again.",
             ],
         )
 

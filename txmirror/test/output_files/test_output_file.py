@@ -377,7 +377,7 @@ class FaultTests(OutputFileTestCase):
         file = self.file(settle=0.0)
         self.world.pass_time(10)
         self.assertEqual((self.lines(), file.state), (["former"], OutputState.FAILED))
-        self.assertEqual(len(self.log.about("stays as it is, and is tried again")), 1)
+        self.assertEqual(len(self.log.about("could not be updated, and stays as it is")), 1)
         self.world.result(self.other.set_acl(PATH, OPEN_ACL))
         self.world.pass_time(130)
         self.assertEqual((self.lines(), file.state, file.failure), (["a:1"], OutputState.CURRENT, None))
@@ -408,7 +408,7 @@ class FaultTests(OutputFileTestCase):
         self.assertEqual(
             self.log.about("the template"),
             [
-                f"{self.output} stays as it is, and is tried again: the template {template} has failed: 'nothing' is undefined."
+                f"{self.output} could not be updated, and stays as it is: the template {template} has failed: 'nothing' is undefined. Retrying."
             ],
         )
         template.write_text("{{ instances|length }}\n")

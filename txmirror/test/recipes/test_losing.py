@@ -516,7 +516,7 @@ class ThroughTroubleTests(RecipeCase):
         self.settle()
         self.failureResultOf(first, NoAuthException)
         self.failureResultOf(second, NoAuthException)
-        self.assertEqual(len([line for line in lines() if "left behind" in line]), 1)
+        self.assertEqual(len([line for line in lines() if "could not be deleted" in line]), 1)
         self.assertIs(self.done(lock.acquire(wait=0)), False)
 
     def test_sessions_that_end_at_once(self) -> None:

@@ -109,7 +109,7 @@ class PartyTests(RecipeCase):
         self.done(self.observer.set_acl(PATH, READ_ACL))
         self.expire(client)
         self.assertFalse(party.joined)
-        self.assertTrue([line for line in log() if f"{PATH}/{node}: our node cannot be created" in line], log())
+        self.assertTrue([line for line in log() if f"{PATH}/{node}: our node cannot be created again" in line], log())
         tree = self.server._state.database.tree
         tree.nodes[PATH].acl = tree.nodes["/app"].acl
         self.pass_time(2.0)

@@ -290,7 +290,7 @@ class SocketTests(TestCase):
             stale.bind(str(self.path))
             stale.listen()
         self.control()
-        self.assertEqual(self.log.about("cannot be reached"), [])
+        self.assertEqual(self.log.about("cannot be served"), [])
 
     def test_in_use(self) -> None:
         """A socket at which another process listens stays, and so does a file."""
@@ -310,8 +310,8 @@ class SocketTests(TestCase):
         """If it cannot be made, the daemon goes on without it."""
         self.path = self.path / "missing"
         self.control()
-        (line,) = self.log.about("cannot be reached")
-        self.assertIn("this is tried again", line)
+        (line,) = self.log.about("cannot be served")
+        self.assertIn("Retrying", line)
 
     async def test_removed(self) -> None:
         """The socket is removed at the end."""

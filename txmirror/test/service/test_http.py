@@ -124,7 +124,7 @@ class HTTPTests(SynchronousTestCase):
         self.http.apply(HTTPServer(listen=SocketAddress("127.0.0.1", 81)))
         self.reactor.settle()
         self.assertIn(b"hello", self.connect(81).received)
-        self.assertEqual(self.log.about("cannot be reached at 127.0.0.1:81"), [])
+        self.assertEqual(self.log.about("cannot be served at 127.0.0.1:81"), [])
         self.http.apply(HTTPServer(listen=SocketAddress("127.0.0.1", 82)))
         self.reactor.pass_time(2)
         self.assertIn(b"hello", self.connect(82).received)
@@ -189,4 +189,4 @@ class RealPortTests(TestCase):
         while http.address is None:
             await deferLater(reactor, 0.01)
         self.assertEqual(len(log.about("The page is at")), 2)
-        self.assertEqual(log.about("cannot be reached"), [])
+        self.assertEqual(log.about("cannot be served"), [])

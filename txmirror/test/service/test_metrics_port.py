@@ -122,8 +122,8 @@ class PortTests(PortTestCase):
         other = self.reactor.listenTCP(_PORT, factory, interface="127.0.0.1")
         self.serve()
         self.reactor.pass_time(100)
-        (line,) = self.log.about("The metrics cannot be reached")
-        self.assertTrue(line.startswith(f"The metrics cannot be reached at 127.0.0.1:{_PORT}: "), line)
+        (line,) = self.log.about("The metrics cannot be served")
+        self.assertTrue(line.startswith(f"The metrics cannot be served at 127.0.0.1:{_PORT}: "), line)
         self.assertIs(self.log.worst, LogLevel.error)
         other.stopListening()
         self.reactor.pass_time(200)
@@ -177,5 +177,5 @@ class SocketTests(TestCase):
             metrics.startService()
             stopped: Deferred[None] = metrics.stopService()
             await stopped
-        (line,) = log.about("cannot be reached")
-        self.assertIn(f"127.0.0.1:{port}: Address already in use. All else goes on", line)
+        (line,) = log.about("cannot be served")
+        self.assertIn(f"127.0.0.1:{port}: Address already in use. Retrying; everything else runs", line)

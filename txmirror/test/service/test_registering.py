@@ -267,7 +267,7 @@ class RegistrationServiceTests(ServiceTestCase):
         self.server.stop_listening()
         self.reactor.settle()
         self.stop(service, 8)
-        self.assertEqual(len(self.log.about("the registrations go when the session ends")), 1)
+        self.assertEqual(len(self.log.about("the services could not be withdrawn")), 1)
         self.assertIs(self.log.worst, LogLevel.warn)
 
     def test_stop_with_a_silent_server(self) -> None:

@@ -182,7 +182,7 @@ class SignalServiceTests(SignalsTestCase):
         self.send(signal.SIGUSR1)
         self.assertTrue(Path(f"{file.path}.1").exists())
         path = Path(file.path).absolute()
-        self.assertEqual(self.log_lines(), [f"Received SIGUSR1: the log file {path} is a new one."])
+        self.assertEqual(self.log_lines(), [f"Received SIGUSR1: rotated the log file {path}."])
 
     def test_not_rotated(self) -> None:
         """If it cannot be rotated, that is logged."""

@@ -50,7 +50,7 @@ class VariablesTests(_LogCase):
         """An invalid time is logged, and there is no watchdog."""
         for text in ("soon", "-1", "0", "1.5", "1_000", "٣", "9" * 5000):
             self.assertEqual(self.take(NOTIFY_SOCKET="/a", WATCHDOG_USEC=text), SystemdVariables("/a"))
-            self.assertIn("There is no watchdog: WATCHDOG_USEC is ", self.log.lines.pop())
+            self.assertIn("The watchdog is not notified: WATCHDOG_USEC is ", self.log.lines.pop())
             self.assertEqual(self.log.lines, [])
 
     def test_invalid_address(self) -> None:

@@ -95,7 +95,7 @@ class FormatHandlers:
         error, now = str(detail.get("message"))[:_LONGEST_ERROR], self._reactor.seconds()
         if error != self._error and not 0 <= now - self._logged_at < _LOG_INTERVAL:
             self._error, self._logged_at = error, now
-            self._log.warn("Envoy has rejected an answer: {error}", error=on_one_line(error))
+            self._log.warn("Envoy has rejected an answer: {error}.", error=on_one_line(error))
 
 
 def _instances_of(service: CatalogService | None) -> list[Instance]:

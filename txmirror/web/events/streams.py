@@ -125,7 +125,7 @@ class EventStreams:
                 written = stream.step()
             except Exception:
                 # The others must go on.
-                self._log.failure("A stream of events has failed.")
+                self._log.failure("A stream of events failed because of a bug. It is closed.")
                 stream.abort()
                 continue
             size += written

@@ -47,7 +47,7 @@ class ConnectionLimit(WrappingFactory):
             if not self._logged:
                 self._logged = True
                 self._log.warn(
-                    "{name}: there are {count} connections, as many as are allowed. Others are closed.",
+                    "{name}: there are {count} connections, as many as are allowed. New ones are closed.",
                     name=self._name,
                     count=count,
                 )

@@ -203,7 +203,7 @@ class Listener(Service):
             if not self._failed:
                 self._failed = True
                 self._log.error(
-                    "{name} cannot be reached at {address}: {reason}. All else goes on, and this is tried again.",
+                    "{name} cannot be served at {address}: {reason}. Retrying; everything else runs.",
                     name=self._name,
                     address=self._address.describe(None),
                     reason=self.problem,

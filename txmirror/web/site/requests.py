@@ -96,7 +96,9 @@ class SiteRequest(Request):
         judged: Deferred[None] = cast(Any, self.site).rules.judge(self)
         self.notifyFinish().addErrback(lambda _: judged.cancel())
         judged.addCallbacks(lambda _: cast(Any, self.site).turns.run(self._serve), self._deny)
-        judged.addErrback(lambda failure: self._log.failure("A request could not be answered.", failure=failure))
+        judged.addErrback(
+            lambda failure: self._log.failure("A request could not be answered because of a bug.", failure=failure)
+        )
 
     def _serve(self) -> None:
         """Let the resource answer. It never fails."""
@@ -105,7 +107,7 @@ class SiteRequest(Request):
         try:
             super().process()
         except Exception:
-            self._log.failure("A request could not be answered.")
+            self._log.failure("A request could not be answered because of a bug.")
 
     def _deny(self, failure: Failure) -> None:
         failure.trap(InvalidRequest, CancelledError)

@@ -95,7 +95,9 @@ class TokenFile:
             self._reading = True
             reading: Deferred[Any] = run_in_thread(self._reactor, read_token, self._path)
             reading.addCallbacks(self._was_read, self._was_invalid)
-            reading.addErrback(lambda failure: self._log.failure("A token could not be read.", failure=failure))
+            reading.addErrback(
+                lambda failure: self._log.failure("A token could not be read because of a bug.", failure=failure)
+            )
             reading.addCallback(lambda _: self._end())
 
     def _was_read(self, token: bytes) -> None:

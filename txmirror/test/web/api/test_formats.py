@@ -191,7 +191,7 @@ class EnvoyTests(FormatTestCase):
             self.discover("web", error_detail={"code": 3, "message": message})
             self.world.pass_time(10.0)
         lines = [line for line in log.lines if "Envoy" in line]
-        self.assertEqual(lines[0], r"Envoy has rejected an answer: bad\nendpoint")
+        self.assertEqual(lines[0], r"Envoy has rejected an answer: bad\nendpoint.")
         self.assertEqual([len(line) < 600 for line in lines], [True] * 3)
 
     def test_many_rejected(self) -> None:
