@@ -130,11 +130,14 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
 
     :param given: the options from the command line, by their long names; None, or missing, for the others.
     :param environment: the environment; the process's if None.
-    :raises ValueError: an option is invalid; the message is one line that names the option and quotes its value, and never a
-        password.
+    :raises ValueError: an option is invalid; the message is one line that names the option or the variable and quotes its value, and
+        never a password.
     """
     environment = os.environ if environment is None else environment
     values = {option.name: _value(option, given.get(option.name), environment) for option in OPTIONS}
+    sources = {
+        option.name: option.variable if given.get(option.name) is None else f"--{option.name}" for option in OPTIONS
+    }
     username = _text(values["username"])
     password = _password(given.get("password-file"), environment)
     if (username is None) != (password is None):
@@ -142,16 +145,18 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
     if username is not None and ":" in username:
         # The part after the colon may be the password, as in zkCli's addauth.
         shown = username.partition(":")[0] + ":..."
-        raise ValueError(f"--username: {shown!r} has a colon: give the name alone, and the password in --password-file")
+        raise ValueError(
+            f"{sources['username']}: {shown!r} has a colon: give the name alone, and the password in --password-file"
+        )
     if username is not None and not (username and is_utf8(username)):
-        raise ValueError(f"--username: {username!r} is no user's name: it is empty, or not UTF-8")
+        raise ValueError(f"{sources['username']}: {username!r} is no user's name: it is empty, or not UTF-8")
     acl = _text(values["acl"])
     return Access(
         username,
         password,
-        _sasl(username, password) if values["sasl"] else None,
-        _tls(values),
-        None if acl is None else _acl(acl),
+        _sasl(username, password, sources["sasl"]) if values["sasl"] else None,
+        _tls(values, sources),
+        None if acl is None else _acl(acl, sources["acl"]),
     )
 
 
@@ -281,18 +286,18 @@ def _reason(error: Exception) -> object:
     return "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
 
 
-def _sasl(username: str | None, password: str | None) -> DigestMD5:
+def _sasl(username: str | None, password: str | None, source: str) -> DigestMD5:
     if username is None or password is None:
-        raise ValueError("--sasl needs --username and a password")
+        raise ValueError(f"{source} needs --username and a password")
     from txmirror.client import DigestMD5  # noqa: PLC0415 - it takes long
 
     try:
         return DigestMD5(username, password)
     except ImportError as error:
-        raise ValueError(f"--sasl: {error}") from None
+        raise ValueError(f"{source}: {error}") from None
 
 
-def _tls(values: Mapping[str, str | bool | None]) -> TLS | None:
+def _tls(values: Mapping[str, str | bool | None], sources: Mapping[str, str]) -> TLS | None:
     authority, certificate, key = (_text(values[name]) for name in ("tls-ca", "tls-cert", "tls-key"))
     if not values["tls"] and (authority, certificate, key) == (None, None, None):
         return None
@@ -304,12 +309,12 @@ def _tls(values: Mapping[str, str | bool | None]) -> TLS | None:
     except (ValueError, ImportError) as error:
         files = {"tls-ca": authority, "tls-cert": certificate, "tls-key": key}
         option = next((name for name, file in files.items() if file is not None and repr(file) in str(error)), "tls")
-        raise ValueError(f"--{option}: {error}") from None
+        raise ValueError(f"{sources[option]}: {error}") from None
     return tls
 
 
-def _acl(text: str) -> tuple[ACL, ...]:
+def _acl(text: str, source: str) -> tuple[ACL, ...]:
     try:
         return parse_acl(text)
     except ValueError as error:
-        raise ValueError(f"--acl: {error}") from None
+        raise ValueError(f"{source}: {error}") from None

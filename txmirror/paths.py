@@ -90,12 +90,15 @@ def are_names(names: Sequence[str]) -> bool:
 def normalise(path: str) -> str:
     """Return a path with a leading slash, and without doubled and trailing ones, and validate it.
 
-    :raises PathError: the result is not a znode path; the message quotes it.
+    :raises PathError: the result is not a znode path; the message quotes ``path``.
     :raises TypeError: it is not a ``str``.
     """
     if not isinstance(path, str):
         raise TypeError(f"a znode's path is a str, not {path!r}")
-    return validate(_SLASHES.sub("/", "/" + path).rstrip("/") or "/")
+    normal = _SLASHES.sub("/", "/" + path).rstrip("/") or "/"
+    if _VALID.fullmatch(normal) is None:
+        raise PathError(f"{path!r} is not a znode path: {_fault(normal)}")
+    return normal
 
 
 def join(parent: str, name: str) -> str:

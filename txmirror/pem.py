@@ -49,12 +49,13 @@ def read_key(path: str | Path) -> Any:
 def _read(path: str | Path) -> str:
     try:
         # A device may have no end.
-        with Path(path).open(encoding="ascii") as file:
+        # Texts around the PEM may be in any encoding.
+        with Path(path).open(encoding="ascii", errors="replace") as file:
             text = file.read(_LONGEST + 1)
     except OSError as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        # It is not ASCII, or its name holds a null character.
+        # Its name holds a null character.
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
     if len(text) > _LONGEST:
         raise ValueError(f"{str(path)!r} cannot be read: it has more than {_LONGEST} bytes")

@@ -7,24 +7,13 @@ import shlex
 from collections.abc import Mapping
 
 import click
-from twisted.internet.defer import Deferred
 
 from txmirror.access import parse_acl
 from txmirror.cli import access_lists, editing, writing
-from txmirror.cli.child import Child, find_program
-from txmirror.cli.completing import complete_path
+from txmirror.cli.arguments import new_path_argument, path_argument, paths_argument, read_content, sequential_option
+from txmirror.cli.child import find_program
 from txmirror.cli.invocation import Invocation
-from txmirror.cli.options import (
-    check_path,
-    common_options,
-    output_option,
-    path_argument,
-    paths_argument,
-    read_content,
-    session_timeout_option,
-    version_option,
-)
-from txmirror.cli.run import Outcome, Run
+from txmirror.cli.options import common_options, output_option, session_timeout_option, version_option
 from txmirror.cli.statuses import Status
 from txmirror.durations import read_duration
 from txmirror.printable import on_one_line
@@ -57,16 +46,8 @@ def edit(invocation: Invocation, path: str) -> int:
     Nothing is written if the text stays the same, if the editor fails, or if somebody else has changed the node meanwhile. Then the
     edited text is kept, and the message names the file.
     """
-    arguments = _editor(os.environ)
-    program = find_program(arguments[0])
-
-    def work(run: Run) -> Deferred[Outcome]:
-        def make_editor(file: str) -> Child:
-            return Child(run.reactor, program, [*arguments, file], terminal=invocation.stdin.isatty())
-
-        return editing.edit(run, path, make_editor)
-
-    return invocation.run(work)
+    editor = find_program(_editor(os.environ), invocation.stdin)
+    return invocation.run(lambda run: editing.edit(run, path, lambda file: editor.child(run.reactor, file)))
 
 
 def _editor(environment: Mapping[str, str]) -> list[str]:
@@ -97,10 +78,10 @@ def _ttl(_: click.Context, __: click.Parameter, value: str | None) -> float | No
 
 @click.command("create")
 @common_options
-@click.argument("path", shell_complete=complete_path)
+@new_path_argument()
 @click.argument("data", default="")
 @click.option("--ephemeral", is_flag=True, help="Hold the node until interrupted: then it is deleted.")
-@click.option("--sequential", is_flag=True, help="Let the server append ten digits to the name.")
+@sequential_option
 @click.option("--container", is_flag=True, help="Let the server delete the node some time after its last child.")
 @click.option(
     "--ttl",
@@ -130,7 +111,6 @@ def create(
         raise click.UsageError("--ephemeral, --container and --ttl exclude each other")
     if kind.container and kind.sequential:
         raise click.UsageError("--container and --sequential exclude each other")
-    path = _new_path(path, kind.sequential)
     content = read_content(invocation.stdin, data)
     return invocation.run(lambda run: writing.create(run, path, content, kind))
 
@@ -233,10 +213,3 @@ def set_acl(
             run, path, entries, -1 if version is None else version, recursive=recursive, dry_run=dry_run
         )
     )
-
-
-def _new_path(path: str, sequential: bool) -> str:
-    """Check the path of a node to create. With --sequential it may end with a slash: then the whole name is digits."""
-    only_digits = sequential and path.endswith("/")
-    checked = check_path(path, root=only_digits)
-    return checked.rstrip("/") + "/" if only_digits else checked

@@ -8,7 +8,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import BinaryIO
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
@@ -19,14 +21,35 @@ from txmirror.cli.statuses import CommandError, Status, status_of_signal
 from txmirror.timers import Timer
 
 
-def find_program(name: str) -> str:
-    """Return the path of a program, found as a shell does.
+@attrs.frozen
+class ChildProgram:
+    """A program with its arguments, which can be run once or several times."""
 
+    path: str
+    arguments: Sequence[str]
+    """Its own name first."""
+    terminal: bool
+    """True if it shares our terminal."""
+
+    def child(self, reactor: IReactorTime, *more: str) -> Child:
+        """Return a new run of it, which is not started yet.
+
+        :param more: further arguments.
+        """
+        return Child(reactor, self.path, [*self.arguments, *more], terminal=self.terminal)
+
+
+def find_program(arguments: Sequence[str], stdin: BinaryIO) -> ChildProgram:
+    """Find a program as a shell does.
+
+    :param arguments: its name and its arguments.
+    :param stdin: our standard input.
     :raises CommandError: there is none.
     """
+    name = arguments[0]
     found = shutil.which(name)
     if found is not None:
-        return found
+        return ChildProgram(found, arguments, stdin.isatty())
     if os.sep in name and Path(name).exists():
         raise CommandError(f"{name!r} cannot be run", Status.NOT_RUNNABLE)
     raise CommandError(f"{name!r}: no such program", Status.NO_PROGRAM)

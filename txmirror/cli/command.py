@@ -148,6 +148,9 @@ def main(
         return error.status
     except click.ClickException as error:
         text = error.format_message()
+        if isinstance(error, click.MissingParameter):
+            # The choices are in lines of their own.
+            text = text.replace("\n\t", " ")
         if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None:
             # Without the program's name: "queue put".
             text = f"{error.ctx.command_path.partition(' ')[2]}: {text}"

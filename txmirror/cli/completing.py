@@ -136,7 +136,7 @@ for _each in (Bash, Fish, Zsh):
 
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
     """Print the script for completion in bash, zsh or fish. It completes commands, options, profiles and paths of nodes.

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import click
-from twisted.internet.defer import Deferred
 
 from txmirror.cli import meeting, queueing
-from txmirror.cli.child import Child, find_program
+from txmirror.cli.arguments import path_argument, program_argument, read_content
+from txmirror.cli.child import find_program
 from txmirror.cli.invocation import Invocation
 from txmirror.cli.options import (
     common_options,
     grace_option,
     name_option,
-    path_argument,
-    program_argument,
-    read_content,
     read_program,
     seconds_option,
     session_timeout_option,
 )
-from txmirror.cli.run import Outcome, Run
 from txmirror.recipes.entries import PRIORITY
 
 
@@ -90,16 +86,12 @@ def get(
         )
     if lines:
         raise click.UsageError("--lines and --consume-with exclude each other: COMMAND prints, and not txmirror")
-    arguments = consume_with
-    program = find_program(arguments[0])
-
-    def work(run: Run) -> Deferred[Outcome]:
-        def make_child() -> Child:
-            return Child(run.reactor, program, arguments, terminal=invocation.stdin.isatty())
-
-        return queueing.get(run, path, make_child, wait=wait, count=count, grace=grace, lines=False)
-
-    return invocation.run(work)
+    program = find_program(consume_with, invocation.stdin)
+    return invocation.run(
+        lambda run: queueing.get(
+            run, path, lambda: program.child(run.reactor), wait=wait, count=count, grace=grace, lines=False
+        )
+    )
 
 
 @queue.command("peek")
@@ -182,10 +174,7 @@ def run_(
     invocation: Invocation, path: str, count: int, name: str | None, wait: float | None, command: tuple[str, ...]
 ) -> int:
     """Run COMMAND together with other participants. Wait at PATH until there are enough, run COMMAND, wait until all have ended, and exit with its status."""
-    program = find_program(command[0])
-
-    def work(run: Run) -> Deferred[Outcome]:
-        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
-        return meeting.run_together(run, path, child, count=count, name=name, wait=wait)
-
-    return invocation.run(work)
+    program = find_program(command, invocation.stdin)
+    return invocation.run(
+        lambda run: meeting.run_together(run, path, program.child(run.reactor), count=count, name=name, wait=wait)
+    )

@@ -67,7 +67,11 @@ async def _doctor(run: Run, settings: Settings, write: str | None, as_json: bool
     async for finding in _Checks(run, settings, write).findings():
         levels[finding.level] += 1
         run.write((json_line(attrs.asdict(finding)) if as_json else finding.line(),))
-    run.console.say(f"{levels['ok']} ok, {levels['warn']} warnings, {levels['fail']} failures")
+    warnings, failures = (
+        f"{levels[level]} {word}{'' if levels[level] == 1 else 's'}"
+        for level, word in (("warn", "warning"), ("fail", "failure"))
+    )
+    run.console.say(f"{levels['ok']} ok, {warnings}, {failures}")
     return Outcome(status=Status.REFUSED if levels["fail"] else Status.DONE)
 
 

@@ -6,15 +6,10 @@ import attrs
 import click
 
 from txmirror.cli import contenders, diagnosing, surveying
+from txmirror.cli.arguments import optional_path, path_argument
+from txmirror.cli.completing import complete_path
 from txmirror.cli.invocation import Invocation
-from txmirror.cli.options import (
-    check_path,
-    common_options,
-    keep,
-    path_argument,
-    recursive_option,
-    session_timeout_option,
-)
+from txmirror.cli.options import common_options, keep, recursive_option, session_timeout_option
 
 _lines_option = click.option(
     *("-o", "--output"),
@@ -80,7 +75,8 @@ def ensemble(invocation: Invocation, output: str) -> int:
 @click.option(
     "--write",
     metavar="PATH",
-    callback=lambda _, __, value: None if value is None else check_path(value),
+    callback=optional_path,
+    shell_complete=complete_path,
     help="Also create an ephemeral node below PATH, and delete it: for writing, and to compare clocks.",
 )
 @session_timeout_option

@@ -5,16 +5,10 @@ from __future__ import annotations
 import click
 
 from txmirror.cli import reading
+from txmirror.cli.arguments import path_argument, paths_argument
 from txmirror.cli.invocation import Invocation
 from txmirror.cli.nodes import FORMATS
-from txmirror.cli.options import (
-    common_options,
-    data_flag,
-    output_option,
-    path_argument,
-    paths_argument,
-    recursive_option,
-)
+from txmirror.cli.options import common_options, data_flag, output_option, recursive_option
 
 _TEXT = "text"
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import attrs
 import click
-from twisted.internet.defer import Deferred
 
 from txmirror.cli import waiting, watching
-from txmirror.cli.child import Child, find_program
+from txmirror.cli.arguments import path_argument, read_content
+from txmirror.cli.child import find_program
 from txmirror.cli.invocation import Invocation
 from txmirror.cli.options import (
     common_options,
     common_options_without,
     data_flag,
     output_option,
-    path_argument,
-    read_content,
     read_program,
     recursive_option,
     seconds_option,
     session_timeout_option,
 )
-from txmirror.cli.run import Outcome, Run
 
 _TEXT = "text"
 
@@ -67,18 +64,16 @@ def watch(
         return invocation.run(
             lambda run: watching.watch(run, path, data=data, recursive=recursive, as_json=output == "jsonl")
         )
-    arguments = program
-    found = find_program(arguments[0])
-
-    def work(run: Run) -> Deferred[Outcome]:
-        def make_child() -> Child:
-            return Child(run.reactor, found, arguments, terminal=invocation.stdin.isatty())
-
-        return watching.run_at_changes(
-            run, path, make_child, data=data, recursive=recursive, settle=settle, initial=initial
+    found = find_program(program, invocation.stdin)
+    return invocation.run(
+        lambda run: watching.run_at_changes(
+            *(run, path, lambda: found.child(run.reactor)),
+            data=data,
+            recursive=recursive,
+            settle=settle,
+            initial=initial,
         )
-
-    return invocation.run(work)
+    )
 
 
 def _count(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int | None] | None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import click
 
+from txmirror.cli.completing import complete_file
 from txmirror.cli.control import ask, read_text
 from txmirror.cli.formats import table_lines, value_lines
 from txmirror.cli.options import output_option
@@ -33,6 +34,7 @@ _control = click.option(
     metavar="SOCKET",
     envvar="TXMIRROR_CONTROL",
     default=_DEFAULT,
+    shell_complete=complete_file,
     help=f"The daemon's control socket. [TXMIRROR_CONTROL; default: {_DEFAULT}]",
 )
 

@@ -1,17 +1,15 @@
-"""Types of arguments for the commands, and the options that all commands share."""
+"""The options that all commands share, or several of them."""
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-from txmirror import paths
 from txmirror.access import OPTIONS, REFUSAL, AccessOption
-from txmirror.cli.completing import complete_file, complete_path, complete_profile
+from txmirror.cli.completing import complete_file, complete_profile
 from txmirror.cli.invocation import Invocation, check_servers
 from txmirror.cli.nodes import FORMATS
 from txmirror.cli.sizes import parse_size
@@ -24,34 +22,6 @@ _T = TypeVar("_T")
 #: The longest time that an option accepts, in seconds: a day.
 _LONGEST = 86400.0
 _SHORTEST = 0.001
-
-
-def check_path(value: str, *, root: bool = True) -> str:
-    """Return a znode's normalised path: with a slash at the beginning, and without doubled or trailing ones.
-
-    :param root: whether it may be the root.
-    :raises click.BadParameter: it is not a path; the message quotes it.
-    """
-    if not value:
-        # A script may have forgotten to set a variable.
-        raise click.BadParameter("'' is no path; the root is '/'")
-    try:
-        path = paths.normalise(_as_utf8(value))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if path == "/" and not root:
-        raise click.BadParameter("'/' always exists: it is never created, deleted or registered")
-    return path
-
-
-def _as_utf8(value: str) -> str:
-    """Return an argument that Python could not decode by the locale, decoded as UTF-8: the encoding of paths."""
-    if is_utf8(value):
-        return value
-    try:
-        return os.fsencode(value).decode()
-    except UnicodeError:
-        return value
 
 
 def _seconds(value: str, least: float) -> float:
@@ -196,30 +166,6 @@ def common_options_without(*names: str) -> Callable[[_F], _F]:
     return add
 
 
-def path_argument(default: str | None = None, *, root: bool = True) -> Callable[[_F], _F]:
-    """Add the argument PATH to a command.
-
-    :param default: the default; None makes the argument required.
-    :param root: whether PATH may be the root.
-    """
-    # For some versions of click a default of None is one.
-    settings: dict[str, Any] = {} if default is None else {"default": default}
-    return click.argument(
-        "path", callback=lambda _, __, value: check_path(value, root=root), shell_complete=complete_path, **settings
-    )
-
-
-def paths_argument(*, required: bool = True) -> Callable[[_F], _F]:
-    """Add the argument PATH... to a command, for one path or several; none is the root if it is not required."""
-
-    def check(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-        return tuple(map(check_path, values or ("/",)))
-
-    return click.argument(
-        "paths", metavar="PATH...", nargs=-1, required=required, callback=check, shell_complete=complete_path
-    )
-
-
 def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[[_F], _F]:
     """Add the option for the output format to a command."""
     return click.option(
@@ -285,16 +231,6 @@ grace_option: Final = seconds_option(
     "--grace",
     "How long COMMAND has to end after a loss, before it is killed. [default: a third of the session timeout]",
 )
-
-
-def program_argument(*, required: bool) -> Callable[[_F], _F]:
-    """Add the argument COMMAND to a command: a program and its arguments."""
-    return click.argument("command", nargs=-1, required=required, type=click.UNPROCESSED)
-
-
-def read_content(stdin: BinaryIO, data: str) -> bytes:
-    """Return the bytes of an argument with data; "-" is the standard input."""
-    return stdin.read() if data == "-" else os.fsencode(data)
 
 
 def read_program(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:

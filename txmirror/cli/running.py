@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import click
-from twisted.internet.defer import Deferred
 
 from txmirror.cli import locking, registering
-from txmirror.cli.child import Child, find_program
+from txmirror.cli.arguments import path_argument, program_argument
+from txmirror.cli.child import find_program
 from txmirror.cli.invocation import Invocation
 from txmirror.cli.options import (
     common_options,
     facts_option,
     grace_option,
     name_option,
-    path_argument,
-    program_argument,
     seconds_option,
     session_timeout_option,
 )
-from txmirror.cli.run import Outcome, Run
 from txmirror.recipes.lock_style import STYLES
 
 _style_option = click.option(
@@ -59,13 +56,12 @@ def lock(
     """
     if simultaneous is not None and style is not None:
         raise click.UsageError("--simultaneous and --style exclude each other: a semaphore has no other styles")
-    program = find_program(command[0])
-
-    def work(run: Run) -> Deferred[Outcome]:
-        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
-        return locking.lock(run, path, child, style=style, simultaneous=simultaneous, wait=wait, grace=grace)
-
-    return invocation.run(work)
+    program = find_program(command, invocation.stdin)
+    return invocation.run(
+        lambda run: locking.lock(
+            *(run, path, program.child(run.reactor)), style=style, simultaneous=simultaneous, wait=wait, grace=grace
+        )
+    )
 
 
 @click.command("elect")
@@ -94,15 +90,12 @@ def elect(
     TXMIRROR_TOKEN in its environment is the fencing token. When leadership is lost, COMMAND gets SIGTERM, and SIGKILL later;
     then the process stands for election again.
     """
-    program = find_program(command[0])
-
-    def work(run: Run) -> Deferred[Outcome]:
-        def make_child() -> Child:
-            return Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
-
-        return locking.elect(run, path, make_child, name=name, style=style, once=once, grace=grace)
-
-    return invocation.run(work)
+    program = find_program(command, invocation.stdin)
+    return invocation.run(
+        lambda run: locking.elect(
+            run, path, lambda: program.child(run.reactor), name=name, style=style, once=once, grace=grace
+        )
+    )
 
 
 @click.command("register")
@@ -117,10 +110,7 @@ def register(invocation: Invocation, path: str, data: dict[str, str], command: t
 
     COMMAND is started even if ZooKeeper is out of reach. txmirror exits with its status.
     """
-    program = find_program(command[0]) if command else ""
-
-    def work(run: Run) -> Deferred[Outcome]:
-        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty()) if command else None
-        return registering.register(run, path, data, child)
-
-    return invocation.run(work)
+    program = find_program(command, invocation.stdin) if command else None
+    return invocation.run(
+        lambda run: registering.register(run, path, data, None if program is None else program.child(run.reactor))
+    )

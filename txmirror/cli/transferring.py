@@ -12,11 +12,13 @@ import click
 from twisted.internet.defer import Deferred
 
 from txmirror.cli import comparing, exporting, importing
+from txmirror.cli.arguments import file_argument, file_name, optional_path, path_argument
 from txmirror.cli.comparing import DiffOptions, Side
+from txmirror.cli.completing import complete_file, complete_path, complete_profile
 from txmirror.cli.exporting import ExportOptions
 from txmirror.cli.importing import Export, ImportOptions
 from txmirror.cli.invocation import Invocation, check_servers
-from txmirror.cli.options import check_path, common_options, path_argument
+from txmirror.cli.options import common_options
 from txmirror.cli.run import Outcome, Run
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status
@@ -36,7 +38,7 @@ _rate_option = click.option(
 @click.command("export")
 @common_options
 @path_argument()
-@click.argument("file", default="-")
+@file_argument()
 @click.option("--folder", is_flag=True, help="Make FILE a folder, with a file for each node.")
 @click.option("--resume", is_flag=True, help="Continue an export to FILE that was cut.")
 @click.option("--acls", is_flag=True, help="Include the nodes' ACLs.")
@@ -57,7 +59,7 @@ def export(invocation: Invocation, /, path: str, file: str, **options: Any) -> i
 @click.command("import")
 @common_options
 @path_argument()
-@click.argument("file", default="-")
+@file_argument()
 @click.option(
     "--existing",
     type=click.Choice([each.value for each in Existing]),
@@ -100,10 +102,21 @@ def import_(
 @click.command("diff")
 @common_options
 @path_argument()
-@click.argument("other", metavar="[OTHER]", required=False)
+@click.argument("other", metavar="[OTHER]", required=False, callback=optional_path, shell_complete=complete_path)
 @click.option("--other-servers", metavar="HOSTS", help="The servers of OTHER. [default: those of PATH]")
-@click.option("--other-profile", metavar="NAME", help="The profile for OTHER, with its servers and credentials.")
-@click.option("--file", metavar="FILE", help='Compare PATH with a file or folder that "export" has written.')
+@click.option(
+    "--other-profile",
+    metavar="NAME",
+    shell_complete=complete_profile,
+    help="The profile for OTHER, with its servers and credentials.",
+)
+@click.option(
+    "--file",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help='Compare PATH with a file or folder that "export" has written.',
+)
 @click.option("--acls", is_flag=True, help="Compare ACLs, too.")
 @click.option("--ephemerals", is_flag=True, help="Compare ephemeral nodes, too.")
 @click.option("-o", "--output", type=click.Choice(("text", "jsonl")), default="text", show_default=True)
@@ -142,7 +155,7 @@ def diff(
         raise click.UsageError(
             "there is nothing to compare with: name OTHER, --other-servers, --other-profile or --file"
         )
-    right = Side(path if other is None else check_path(other), settings)
+    right = Side(path if other is None else other, settings)
 
     def compare(run: Run) -> Deferred[Outcome]:
         return comparing.diff(run, left, right, options)
@@ -166,6 +179,7 @@ def _other_settings(invocation: Invocation, servers: str | None, profile: str | 
 def _open(path: str, stdin: BinaryIO, *, partial: bool) -> Export:
     """Open and check an export: a file or folder, or the standard input, which is copied to a temporary file first."""
     file: BinaryIO | None = None
+    name = "the standard input" if path == "-" else path
     try:
         if path == "-":
             file = tempfile.TemporaryFile()  # noqa: SIM115 - the export closes it
@@ -174,12 +188,12 @@ def _open(path: str, stdin: BinaryIO, *, partial: bool) -> Export:
             file = Path(path).open("rb")  # noqa: SIM115 - likewise
         if file is not None:
             _check_seekable(path, file)
-        return Export(path, file, partial=partial)
+        return Export(name, file, partial=partial)
     except BaseException as error:
         if file is not None:
             file.close()
         if isinstance(error, OSError):
-            raise cannot(path, "read", error) from None
+            raise cannot(name, "read", error) from None
         raise
 
 

@@ -69,6 +69,24 @@ class CredentialsTests(AccessCase):
         self.patch(os, "environ", {"TXMIRROR_ACL": "read-only"})
         self.assertEqual(read_access({}).acl, READ_ACL)
 
+    def test_sources(self) -> None:
+        """An error names the option, or the variable that has the value."""
+        for name, value in (
+            ("acl", "closed"),
+            ("tls_ca", "/missing"),
+            ("tls_cert", "/missing"),
+            ("tls_key", "/missing"),
+        ):
+            option, variable = f"--{name.replace('_', '-')}", f"TXMIRROR_{name.upper()}"
+            self.refused(f"{option}: '{value}'" if name != "tls_key" else option, **{name: value})
+            self.environment = {variable: value}
+            self.refused(f"{variable}: ")
+            self.environment = {}
+        self.environment = {"TXMIRROR_SASL": "yes"}
+        self.refused("TXMIRROR_SASL needs --username and a password")
+        self.environment = {"TXMIRROR_USERNAME": "app:hush", "TXMIRROR_PASSWORD": "hush"}
+        self.refused("TXMIRROR_USERNAME: 'app:...' has a colon")
+
     def test_usernames(self) -> None:
         for name in ("", "\udcff"):
             self.refused(repr(name), username=name, password_file=self.file)
@@ -210,7 +228,7 @@ class FileTests(SynchronousTestCase):
         self.refused("line 2: it is not NAME=VALUE", "TXMIRROR_USERNAME=app\nTXMIRROR_PASWORD=hush")
         self.refused("TXMIRROR_USERNAME", "hush")
         self.refused("without the other", "TXMIRROR_USERNAME=app")
-        self.refused("--tls-ca", "TXMIRROR_TLS_CA=/nowhere/ca.pem")
+        self.refused("TXMIRROR_TLS_CA: '/nowhere/ca.pem' cannot be read", "TXMIRROR_TLS_CA=/nowhere/ca.pem")
 
     def test_unsafe(self) -> None:
         """A file that everybody may read, or that others may write, is refused."""

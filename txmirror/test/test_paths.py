@@ -260,10 +260,10 @@ class NormaliseTests(SynchronousTestCase):
             self.assertEqual(normalise(text), path)
 
     def test_does_not_mend_names(self) -> None:
-        """A name that no znode has is refused in a message that quotes the path that is left."""
-        for text, path in ((".", "/."), ("a/../b", "/a/../b"), ("/a//./", "/a/."), ("a\x00", "/a\x00")):
+        """A name that no znode has is refused in a message that quotes the path as it was given."""
+        for text in (".", "a/../b", "/a//./", "a\x00"):
             error = self.assertRaises(PathError, normalise, text)
-            self.assertIn(repr(path), str(error))
+            self.assertIn(f"{text!r} is not a znode path", str(error))
 
     def test_not_a_str(self) -> None:
         """Bytes and None are a TypeError that quotes them."""

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -32,6 +32,17 @@ def every_command(group: click.Group = command, before: tuple[str, ...] = ()) ->
         each = group.get_command(context, name)
         if isinstance(each, click.Group):
             yield from every_command(each, (*before, name))
+
+
+def find_command(words: Iterable[str]) -> click.Command:
+    """Return the command with these words."""
+    found: click.Command = command
+    for word in words:
+        assert isinstance(found, click.Group)
+        each = found.get_command(click.Context(found), word)
+        assert each is not None
+        found = each
+    return found
 
 
 class CommandLineTestCase(SynchronousTestCase):
@@ -86,12 +97,42 @@ class UsageTests(CommandLineTestCase):
             self.assert_refused(name, says=f"{name}: Missing argument 'PATH'")
 
     def test_paths(self) -> None:
-        for name in ("get", "ls", "tree", "watch", "services", "create", "delete"):
-            self.assert_refused(name, "/a/../b", says="'/a/../b' is not a znode path")
-            self.assert_refused(name, "a\x00", says=r"/a\x00' is not a znode path")
-            self.assert_refused(name, "", says="'' is no path; the root is '/'")
-        self.assert_refused("create", "/", says="'/' always exists")
-        self.assert_refused("delete", "//", says="'/' always exists")
+        """The error names the argument or the option, and quotes it as it was given."""
+        checked = set()
+        for words in every_command():
+            found = find_command(words)
+            arguments = list(words)
+            for parameter in found.params:
+                if parameter.name not in ("path", "paths", "other"):
+                    continue
+                checked.add(words[0])
+                says = f"Invalid value for {parameter.get_error_hint(click.Context(found))}: "
+                for bad in ("/a//../b", "a\x00"):
+                    self.assert_refused(*arguments, bad, says=f"{says}{bad!r} is not a znode path")
+                arguments.append("/a")
+        self.assertLessEqual({"acl", "barrier", "create", "diff", "edit", "locks", "queue", "wait", "watch"}, checked)
+        self.assert_refused("create", "/", says="Invalid value for 'PATH': '/' always exists")
+        self.assert_refused("delete", "//", says="Invalid value for 'PATH': '/' always exists")
+        self.assert_refused("doctor", "--write", "a/..", says="Invalid value for '--write': 'a/..' is not a znode path")
+
+    def test_sequential(self) -> None:
+        """A path that ends with a slash is valid for a sequential node, wherever the option is."""
+        for arguments in (("/", "--sequential"), ("--sequential", "/a/")):
+            self.assertEqual(self.main("create", *arguments), 0)
+        self.assertEqual(len(self.launched), 2)
+        self.launched.clear()
+        self.assert_refused("create", "--sequential", "", says="Invalid value for 'PATH': '' is no path")
+
+    def test_files(self) -> None:
+        """An empty name of a file is not that of the current folder."""
+        for arguments in (("export", "/"), ("import", "/")):
+            self.assert_refused(*arguments, "", says="Invalid value for '[FILE]': '' is no name of a file")
+        self.assert_refused("diff", "/", "--file", "", says="Invalid value for '--file': '' is no name of a file")
+
+    def test_shells(self) -> None:
+        """The possible values of a missing argument are on the same line."""
+        self.assert_refused("completion", says="Missing argument 'SHELL'. Choose from: bash, zsh, fish")
+        self.assert_refused("completion", "csh", says="Invalid value for 'SHELL': 'csh' is not one of")
 
     def test_elsewhere(self) -> None:
         """For the commands of other programs, the error names ours."""

@@ -42,6 +42,10 @@ class PathTests(CommandTestCase):
 
         :param left: whether a session may be left.
         """
+        return [text for _, text in self.kinds(*words, servers=servers, left=left)]
+
+    def kinds(self, *words: str, servers: str = "", left: bool = False) -> list[tuple[str, str]]:
+        """Return the completions of the last word with their kinds."""
 
         def launch(settings: Settings, program: Program) -> int:
             # It writes to the streams of the process.
@@ -57,7 +61,7 @@ class PathTests(CommandTestCase):
         invocation = Invocation(launch, Input())
         completer = ShellComplete(command, {"obj": invocation}, "txmirror", "_TXMIRROR_COMPLETE")
         arguments = ["-s", servers or self.world.connect_string, *words[:-1]]
-        found = [item.value for item in completer.get_completions(arguments, words[-1])]
+        found = [(item.type, item.value) for item in completer.get_completions(arguments, words[-1])]
         if not left:
             self.assertEqual(self.world.server.sessions, {self.other.session_id})
         return found
@@ -81,8 +85,21 @@ class PathTests(CommandTestCase):
             ("queue", "put"),
             ("watch", "-r"),
             ("create",),
+            ("diff", "/x"),
+            ("doctor", "--write"),
         ):
             self.assertEqual(self.complete(*words, "/set"), ["/settings"], words)
+
+    def test_files(self) -> None:
+        """The shell completes names of files."""
+        for words in (
+            ("export", "/a"),
+            ("import", "/a"),
+            ("diff", "/a", "--file"),
+            ("status", "--control"),
+            ("lock", "/a", "--"),
+        ):
+            self.assertEqual(self.kinds(*words, "some"), [("file", "some")], words)
 
     def test_out_of_reach(self) -> None:
         """Without an answer there are no completions, after a second or so."""

@@ -154,6 +154,7 @@ class DoctorTests(ServerTestCase):
         self.assertEqual(command.status, 1)
         advice = [line.partition(" -> ")[2] for line in command.lines]
         self.assertEqual([line[0] for line in self.lines(command)], ["fail", "ok", "fail", "fail"])
+        self.assertIn("1 ok, 0 warnings, 3 failures", command.err)
         self.assertEqual(advice[0], "correct the name in --servers, or add it to DNS or /etc/hosts")
         self.assertEqual(advice[2], "start the server, or correct the port in --servers")
 
@@ -169,6 +170,7 @@ class DoctorTests(ServerTestCase):
         self.assertEqual(command.status, 1)
         line = "fail  chroot /none: it does not exist -> create /none without the chroot in --servers"
         self.assertIn(line, command.lines)
+        self.assertIn(" 0 warnings, 1 failure\n", command.err)
 
     def test_session_timeout(self) -> None:
         """A timeout that the server has changed is named."""

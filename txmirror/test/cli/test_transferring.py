@@ -337,6 +337,8 @@ class ImportTests(TransferTestCase):
     def test_stdin(self) -> None:
         self.do("import", "/copy", stdin=Path(self.file).read_bytes())
         self.assertEqual(self.tree("/copy"), self.tree())
+        err = self.start("import", "/copy").err
+        self.assertEqual(err, "txmirror: the standard input: it is empty, or cut in its first line\n")
 
     def test_dry_run(self) -> None:
         command = self.do("import", "/copy", self.file, "--dry-run")

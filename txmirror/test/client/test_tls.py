@@ -65,7 +65,14 @@ class FileTests(SynchronousTestCase):
         self.refused(TLS(self.authority.file, self.authority.file), str(self.authority.file), "no key")
         binary = self.folder / "binary.pem"
         binary.write_bytes(bytes(range(256)))
-        self.refused(TLS(binary), str(binary))
+        self.refused(TLS(binary), f"{str(binary)!r} has no certificate in PEM")
+
+    def test_comments(self) -> None:
+        """Texts around the certificates may be in any encoding, as in those of ``openssl x509 -text``."""
+        for encoding in ("utf-8", "latin-1"):
+            file = self.folder / "bundle.pem"
+            file.write_bytes("# Főtanúsítvány ü\n".encode(encoding, "replace") + self.authority.file.read_bytes())
+            self.make(TLS(file))
 
     def test_other_key(self) -> None:
         """A key that belongs to another certificate is found out at once."""
