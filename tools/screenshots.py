@@ -8,7 +8,6 @@ check of its own service fail for a while. The pictures differ from run to run o
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -21,33 +20,13 @@ from kazoo.client import KazooClient
 
 from txmirror.test.integration.test_twistd import wait_for
 from txmirror.test.neighbours.browser import Browser, shared_browser
+from txmirror.test.neighbours.sample_services import LOOKS, OWN_SERVICE, register_others
 from txmirror.test.zookeeper import free_ports
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 TWISTD = "from twisted.scripts.twistd import run; run()"
-#: The other services: the number of instances of each.
-OTHERS = {"auth": 4, "catalog": 6, "images": 3, "mail": 2, "search": 8, "sessions": 5, "web": 12}
-#: Instances that cannot be used: the path, and the data.
-UNUSABLE: dict[str, object] = {
-    "/services/web/10.6.0.13:8060": {"weight": 0, "labels": {"zone": "a", "version": "2.6"}},
-    # Curator's format has a field for it.
-    "/services/search/9": {
-        "name": "search",
-        "id": "9",
-        "address": "10.4.0.9",
-        "port": 8040,
-        "registrationTimeUTC": 1,
-        "payload": None,
-        "serviceType": "DYNAMIC",
-        "enabled": False,
-    },
-}
-#: The width, the height, dark or light, and the view of each picture.
-LOOKS = {
-    "light": (1280, 800, False, "services"),
-    "dark": (1280, 800, True, "services/billing"),
-    "narrow": (420, 840, False, "services/billing"),
-}
+#: The view in each picture, by the look of the window.
+VIEWS = {"light": "services", "dark": "services/billing", "narrow": "services/billing"}
 CONFIGURATION = """
 [zookeeper]
 servers = "127.0.0.1:{server}"
@@ -61,24 +40,6 @@ maintenance_file = "maintenance.json"
 
 [http]
 listen = "127.0.0.1:{port}"
-
-[[service]]
-name = "billing"
-port = 8443
-advertise = "127.0.0.41"
-path = "/services/billing"
-node = "{{address}}:{{port}}"
-labels = {{ zone = "a", version = "3.2" }}
-
-[[service.check]]
-name = "ready"
-type = "command"
-argv = ["sh", "-c", "test -e ready || exit 2"]
-cwd = "{folder}"
-interval = "3s"
-timeout = "2.9s"
-rise = 1
-fall = 1
 """
 
 
@@ -101,14 +62,7 @@ def registered(servers: str, count: int) -> Iterator[Sequence[KazooClient]]:
     try:
         for client in clients:
             client.start()
-        for number, (service, instances) in enumerate(OTHERS.items()):
-            for each in range(instances):
-                labels = {"zone": "abc"[each % 3], "version": f"2.{number}"}
-                path = f"/services/{service}/10.{number}.0.{each + 1}:80{number}0"
-                data = json.dumps({"labels": labels}).encode()
-                clients[each % count].create(path, data, ephemeral=True, makepath=True)
-        for path, facts in UNUSABLE.items():
-            clients[0].create(path, json.dumps(facts).encode(), ephemeral=True)
+        register_others(clients)
         yield clients
     finally:
         for client in clients:
@@ -148,7 +102,10 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="txmirror-")))
         (folder / "ready").touch()
         file = folder / "txmirror.toml"
-        file.write_text(CONFIGURATION.format(server=server, port=port, folder=folder))
+        file.write_text(
+            CONFIGURATION.format(server=server, port=port)
+            + OWN_SERVICE.format(folder=folder, interval="3s", timeout="2.9s")
+        )
         stack.enter_context(running(folder, "-m", "txmirror.embedded", "--listen", str(server)))
         stack.enter_context(registered(f"127.0.0.1:{server}", 2))
         stack.enter_context(running(folder, "-c", TWISTD, "-n", "--pidfile=", "txmirror", "--config", file))
@@ -156,8 +113,8 @@ def main() -> None:
         wait_for(lambda: "The page is at" in (folder / "log").read_text(), "the page", 30)
         browser.open(f"{page}#/services/billing")
         live(browser, folder)
-        for name, (width, height, dark, view) in LOOKS.items():
-            browser.open(f"{page}#/{view}", width=width, height=height, dark=dark)
+        for name, (width, height, dark) in LOOKS.items():
+            browser.open(f"{page}#/{VIEWS[name]}", width=width, height=height, dark=dark)
             browser.wait(lambda: "passing" in browser.text("#instance-rows"), "the instances")
             threading.Event().wait(1.5)
             browser.screenshot(IMAGES / f"page-{name}.png")

@@ -11,31 +11,22 @@ from kazoo.client import KazooClient
 from txmirror.test.integration.test_twistd import Twistd
 from txmirror.test.neighbours.browser import Browser, shared_browser
 from txmirror.test.neighbours.case import PATIENCE, NeighboursTestCase
+from txmirror.test.neighbours.sample_services import LOOKS, OWN_SERVICE, register_others
 from txmirror.test.pages.found import tested_blocks
 from txmirror.test.zookeeper import free_ports
 
 _HTTP = '[http]\nlisten = "127.0.0.1:{port}"\n'
-_SERVICE = """
-[[service]]
-name = "billing"
-port = 8443
-advertise = "127.0.0.41"
-path = "/services/billing"
-node = "{{address}}:{{port}}"
-labels = {{ zone = "a", version = "3.2" }}
-[[service.check]]
-name = "ready"
-type = "command"
-argv = ["sh", "-c", "test -e {ready} || exit 2"]
-interval = "500ms"
-timeout = "400ms"
+#: An output file with a long path.
+_WATCH = """
+[[watch]]
+path = "/services/web"
+output = "{folder}/load-balancers-of-production/backends-of-web.json"
+format = "json"
 """
-#: Other services: the number of instances of each.
-_OTHERS = {"auth": 4, "catalog": 6, "images": 3, "mail": 2, "search": 8, "sessions": 5, "web": 12}
+#: A znode with a long path.
+_DEEP = "/services/production/payments-and-billing/invoice-renderer/10.1.0.7:9200"
 #: What axe-core examines.
 _VIEWS = ("services", "services/web", "services/web/10.6.0.13:8060", "daemon", "nodes/services/web", "zookeeper")
-#: How the page is looked at: width, height, and dark.
-_LOOKS = {"light": (1280, 800, False), "dark": (1280, 800, True), "narrow": (420, 840, False)}
 _HOSTILE = '<img src=x onerror="window.hacked = 1">\u202egnp.exe'
 
 
@@ -51,8 +42,9 @@ class PageTestCase(NeighboursTestCase):
 
     def start_daemon(self, port: int) -> Twistd:
         """Start the daemon with the page, and wait for it."""
-        ready = self.folder / "ready"
-        twistd = self.daemon(_HTTP.format(port=port), _SERVICE.format(ready=ready))
+        service = OWN_SERVICE.format(folder=self.folder, interval="500ms", timeout="400ms")
+        (self.folder / "load-balancers-of-production").mkdir(exist_ok=True)
+        twistd = self.daemon(_HTTP.format(port=port), service, _WATCH.format(folder=self.folder))
         self.base = self.find_page(twistd)
         return twistd
 
@@ -226,7 +218,7 @@ class LiveTests(PageTestCase):
     def test_accessible(self) -> None:
         """axe-core finds no fault in any view, light, dark and narrow, and nothing is wider than the window."""
         self.register_many()
-        for name, (width, height, dark) in _LOOKS.items():
+        for name, (width, height, dark) in LOOKS.items():
             self.open("#/services", width=width, height=height, dark=dark)
             self.browser.wait(lambda: "web" in self.browser.text("#service-list"), "the services")
             for view in _VIEWS:
@@ -236,18 +228,45 @@ class LiveTests(PageTestCase):
                     self.assertEqual(self.browser.run("return document.documentElement.scrollWidth - innerWidth"), 0)
         self.check_quiet()
 
+    def test_long_paths(self) -> None:
+        """In a narrow window a path breaks only after a slash, and its text is as before."""
+        self.client.create(_DEEP, b"{}", ephemeral=True, makepath=True)
+        width, height, dark = LOOKS["narrow"]
+        self.open(f"#/nodes{_DEEP}", width=width, height=height, dark=dark)
+        self.browser.wait(lambda: self.browser.text("#node h2") == _DEEP, "the node")
+        self.check_lines("#node h2", _DEEP)
+        self.show("daemon")
+        file = str(self.folder / "load-balancers-of-production" / "backends-of-web.json")
+        self.browser.wait(lambda: file in self.browser.text("#daemon-files"), "the output file")
+        self.check_lines("#daemon-files td", file)
+        self.check_quiet()
+
+    def check_lines(self, selector: str, path: str) -> None:
+        """Check that an element shows a path in several lines, which end with a slash."""
+        lines = self.lines(selector)
+        self.assertEqual("".join(lines), path)
+        self.assertGreater(len(lines), 1)
+        self.assertEqual([line for line in lines[:-1] if not line.endswith("/")], [])
+
+    def lines(self, selector: str) -> list[str]:
+        """Return the lines in which the first element for a selector shows its text."""
+        script = """const element = document.querySelector(arguments[0]), lines = new Map(), range = document.createRange();
+            const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+            while (texts.nextNode()) {
+                for (let at = 0; at < texts.currentNode.length; at++) {
+                    range.setStart(texts.currentNode, at);
+                    range.setEnd(texts.currentNode, at + 1);
+                    const bottom = Math.round(range.getBoundingClientRect().bottom);
+                    lines.set(bottom, (lines.get(bottom) ?? "") + range.toString());
+                }
+            }
+            return [...lines.values()];"""
+        found: list[str] = self.browser.run(script, selector)
+        return found
+
     def register_many(self) -> None:
         """Register services, some with instances that have a problem, and let the daemon's own one fail for a while."""
-        more = self.kazoo(self.servers)
-        for number, (service, count) in enumerate(_OTHERS.items()):
-            for each in range(count):
-                facts = {"labels": {"zone": "abc"[each % 3], "version": f"2.{number}"}}
-                node = f"10.{number}.0.{each + 1}:80{number}0"
-                self.create_instance((self.client, more)[each % 2], service, node, **facts)
-        self.client.create("/services/web/10.6.0.13:8060", b'{"weight": 0, "labels": {"zone": "a"}}', ephemeral=True)
-        curator = {"name": "search", "id": "9", "address": "10.4.0.9", "port": 8040, "registrationTimeUTC": 1}
-        disabled = {**curator, "payload": None, "serviceType": "DYNAMIC", "enabled": False}
-        self.client.create("/services/search/9", json.dumps(disabled).encode())
+        register_others([self.client, self.kazoo(self.servers)])
         self.open("#/services/billing")
         (self.folder / "ready").unlink()
         self.wait_condition("down")

@@ -89,6 +89,15 @@ function mark(element, name, value) {
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
+// Return the nodes of a text whose paths break only after a slash, unless a part of a path is longer than the line.
+function breakable(text) {
+  return text.split(/(\s+)/).flatMap((word) =>
+    (word.includes("/") ? word.match(/\/*[^/]+\/*|\/+/g).map((part) => h("span", { class: "part" }, part)) : word));
+}
+function putBreakable(element, text) {
+  if (element.textContent !== text) element.replaceChildren(...breakable(text));
+}
+
 // Keep the children of an element equal to a list of items, by their keys.
 function keep(parent, items, keyOf, make, update) {
   const former = parent.kept ?? new Map(), kept = new Map();
@@ -799,7 +808,8 @@ const services = {
       redraw(path, ["all", model.services.size, own.total, listed()], () => [listed() ? `${count(own.total, "instance")} of ${count(model.services.size, "service")}` : "Waiting for the list."]);
     } else if (service) {
       redraw(path, [service.path, service.reason], ([value, reason]) => [
-        h("a", { href: address("nodes", value.split("/").filter(Boolean), "") }, line(value)), reason ? `: its instances cannot be read: ${line(reason)}` : "",
+        h("a", { href: address("nodes", value.split("/").filter(Boolean), "") }, ...breakable(line(value))),
+        ...(reason ? breakable(`: its instances cannot be read: ${line(reason)}`) : []),
       ]);
     } else redraw(path, ["gone", listed()], () => [listed() ? "It is not registered at the moment." : "Waiting for the list."]);
     const counts = service ?? (chosen === null ? totals() : { count: () => 0 });
@@ -988,19 +998,19 @@ function drawCard(card, each) {
   const [head, why, next, checks, znodes] = card.children;
   put(head.firstChild, line(each.id));
   setState(head.lastChild, CONDITIONS[each.condition] ?? "off", line(each.condition), "chip");
-  put(why, line(each.why, 600));
+  putBreakable(why, line(each.why, 600));
   redraw(next, [each.next, each.since, each.session], () => [
-    `Next: ${line(each.next)}.`, ...(each.since ? [" Like this for ", age(each.since), "."] : []), each.session ? ` Session ${line(each.session)}.` : "",
+    ...breakable(`Next: ${line(each.next)}.`), ...(each.since ? [" Like this for ", age(each.since), "."] : []), each.session ? ` Session ${line(each.session)}.` : "",
   ]);
   redraw(checks, each.checks ?? [], (list) => (list.length ? [h("table", { class: "list" },
     h("thead", null, h("tr", null, ...["Check", "State", "Last result", "When"].map((title) => h("th", { scope: "col" }, title)))),
     h("tbody", null, ...list.map((check) => h("tr", null,
       h("td", null, line(check.name, 80), h("span", { class: "note" }, check.type && check.type !== check.name ? ` ${line(check.type, 40)}` : "")),
       h("td", { class: "tight" }, state(CHECKS[check.state] ?? "off", line(check.state, 40))),
-      h("td", null, checkResult(check)),
+      h("td", null, ...breakable(checkResult(check))),
       h("td", { class: "tight" }, age(check.time))))))] : []));
   redraw(znodes, each.znodes ?? [], (list) => list.flatMap((node, i) => [
-    i ? ", " : "", h("a", { class: "mono", href: address("nodes", String(node.path).split("/").filter(Boolean), "") }, line(node.path)), ` ${line(node.state)}`,
+    i ? ", " : "", h("a", { class: "mono", href: address("nodes", String(node.path).split("/").filter(Boolean), "") }, ...breakable(line(node.path))), ` ${line(node.state)}`,
   ]));
 }
 function checkResult(check) {
@@ -1014,7 +1024,8 @@ const ownView = {
     const { daemon } = model;
     if (!daemon) return;
     redraw($("daemon-line"), [daemon.version, daemon.pid, daemon.started, daemon.files], () => [
-      `txmirror ${line(daemon.version)}, process ${line(daemon.pid)}, running for `, age(daemon.started), daemon.files?.length ? `, configured by ${line(daemon.files.join(", "))}` : "",
+      `txmirror ${line(daemon.version)}, process ${line(daemon.pid)}, running for `, age(daemon.started),
+      ...(daemon.files?.length ? breakable(`, configured by ${line(daemon.files.join(", "))}`) : []),
     ]);
     const flags = Object.entries(daemon.maintenance ?? {});
     redraw($("daemon-flags"), [flags, daemon.drained, daemon.stopping, daemon.refused, daemon.stuck_checks], () => [
@@ -1029,8 +1040,9 @@ const ownView = {
     $("no-own").hidden = own.length > 0;
     redraw($("daemon-files"), daemon.output_files ?? [], (files) => (files.length ? [
       h("h3", { class: "section" }, "Output files"),
-      h("table", { class: "list" }, h("thead", null, h("tr", null, ...["File", "State", "Instances", "Problem"].map((each) => h("th", { scope: "col" }, each)))),
-        h("tbody", null, ...files.map((each) => h("tr", null, h("td", { class: "mono" }, line(each.file)), h("td", null, line(each.state)), h("td", null, line(each.instances)), h("td", null, line(each.problem ?? "none"))))))] : []));
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Output files" },
+        h("table", { class: "list" }, h("thead", null, h("tr", null, ...["File", "State", "Instances", "Problem"].map((each) => h("th", { scope: "col" }, each)))),
+          h("tbody", null, ...files.map((each) => h("tr", null, h("td", { class: "mono" }, ...breakable(line(each.file))), h("td", null, line(each.state)), h("td", null, line(each.instances)), h("td", null, ...breakable(line(each.problem ?? "none"))))))))] : []));
   },
 };
 
@@ -1202,8 +1214,8 @@ const tree = {
   drawNode() {
     const item = this.get(this.selected), { node } = item;
     redraw($("node"), [item.path, node, item.error], () => [
-      h("h2", null, line(item.path, 600)),
-      item.error && h("p", { class: "reason" }, line(item.error)),
+      h("h2", null, ...breakable(line(item.path, 600))),
+      item.error && h("p", { class: "reason" }, ...breakable(line(item.error))),
       ...(node ? this.describe(node) : item.error ? [] : [h("p", { class: "note" }, "Reading it.")]),
     ].filter(Boolean));
   },
@@ -1277,7 +1289,7 @@ const panel = {
     const value = data === null || data === undefined ? "" : typeof data === "string" ? data : JSON.stringify(data, null, 2);
     return [
       state(entry.state, STATES[entry.state], "chip"),
-      instance.reason ? h("p", { class: "reason" }, line(instance.reason, 600)) : h("p", { class: "note" }, MEANINGS[entry.state]),
+      instance.reason ? h("p", { class: "reason" }, ...breakable(line(instance.reason, 600))) : h("p", { class: "note" }, MEANINGS[entry.state]),
       facts([
         ["Service", line(entry.service)], ["Address", h("span", { class: "mono" }, line(entry.address) || "\u2013")],
         ["TLS port", instance.tls_port ? line(instance.tls_port) : null], ["Status", line(instance.status)], ["Weight", instance.weight === null || instance.weight === undefined ? null : line(instance.weight)],
@@ -1285,7 +1297,7 @@ const panel = {
         ["Version", instance.version === null || instance.version === undefined ? null : line(instance.version)],
         ["Owner", instance.owner ? h("span", { class: "mono" }, `session ${line(instance.owner)}`) : "none: it stays until somebody deletes it"],
         ["Process", instance.pid ? line(instance.pid) : null], ["Id", instance.id ? h("span", { class: "mono" }, line(instance.id)) : null], ["Codec", line(instance.codec)],
-        ["Znode", instance.path ? h("a", { class: "mono", href: address("nodes", String(instance.path).split("/").filter(Boolean), "") }, line(instance.path, 600)) : null],
+        ["Znode", instance.path ? h("a", { class: "mono", href: address("nodes", String(instance.path).split("/").filter(Boolean), "") }, ...breakable(line(instance.path, 600))) : null],
       ]),
       pairs.length > 0 && h("h3", { class: "section" }, "Labels"),
       pairs.length > 0 && facts(pairs.slice(0, 100).map(([key, each]) => [line(key, 80), line(each)])),
