@@ -1356,7 +1356,7 @@ class StopTests(RegistrationTestCase):
         self.assertIsNone(self.successResultOf(stopped))
         (warning,) = self.log.texts(LogLevel.warn, PATH)
         self.assertIn("within 5 s: ZooKeeper is out of reach. The node is deleted when ZooKeeper is back", warning)
-        self.assertIn(f"the session, which ends {TIMEOUT:g} s after", warning)
+        self.assertIn(f"the session, which expires {TIMEOUT:g} s after", warning)
 
     def test_outage_of_own_length(self) -> None:
         """stop() waits for the given time, also for none. The withdrawal continues, and the node is deleted on return."""

@@ -119,7 +119,7 @@ class TCPTests(ListenerTestCase):
             refused = self.listen(TCPPort("127.0.0.1", taken))
             self.assertIsNone(refused.port)
             self.assertEqual(refused.problem, "Address already in use")
-            (line,) = self.log.about("The page cannot be reached")
+            (line,) = self.log.about("The page cannot be served")
             self.assertIn(f"127.0.0.1:{taken}: Address already in use", line)
 
     async def test_stop(self) -> None:
