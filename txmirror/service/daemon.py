@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import random as _random
 from collections.abc import Callable, Hashable, Iterable
+from random import Random
 from typing import Any
 
 import attrs
@@ -61,7 +61,7 @@ class Daemon(Service):
     :param load: returns the configuration anew, for a reload; it is called in a thread. None if there are no files to read.
     :param make_client: makes the client; None makes one by the configuration.
     :param machine: the facts about this machine; found out if None.
-    :param random: returns random numbers from 0 to 1, for jitter and splay.
+    :param random: the random numbers of all parts, such as jitter and splay; its own if None.
     :param clock: the clock of the checks and of the client; see :class:`~txmirror.checks.ChecksService`.
     :param reactor: the reactor.
     :ivar configuration: the configuration that is in effect.
@@ -72,6 +72,7 @@ class Daemon(Service):
     :ivar supervisor: the services, and what is in maintenance.
     :ivar counts: the counts of its work, for metrics.
     :ivar history: the outages of ZooKeeper.
+    :ivar random: the random numbers.
     :ivar started_at: the time of the start in seconds since the Unix epoch.
     """
 
@@ -84,18 +85,19 @@ class Daemon(Service):
         load: Callable[[], Configuration] | None = None,
         make_client: MakeClient | None = None,
         machine: Machine | None = None,
-        random: Callable[[], float] = _random.random,
+        random: Random | None = None,
         clock: IReactorTime | None = None,
         reactor: Any,
     ) -> None:
         self.configuration: Configuration = configuration
         self.started_at: Any = 0.0
+        self.random: Random = Random() if random is None else random
         self._reactor = reactor
         self._stopping: BoundedSteps | None = None
         self._observers: Observers[Phase] = Observers(self._observer_failed)
         zookeeper, settings = configuration.zookeeper, configuration.daemon
         rate = zookeeper.write_rate
-        self.checks: ChecksService = ChecksService(reactor=reactor, clock=clock, random=random)
+        self.checks: ChecksService = ChecksService(reactor=reactor, clock=clock, random=self.random.random)
         requests = RequestCounts() if make_client is None else None
         self.counts: DaemonCounts = DaemonCounts(self.checks.clock, requests)
         self.history: ConnectionHistory = ConnectionHistory(reactor)
@@ -115,7 +117,9 @@ class Daemon(Service):
             file = f"{zookeeper.state_file}.commands"
             self.checks.commands_file = CommandsFile(file, origin.boot, clock=self.checks.clock)
         session = SessionSettings(
-            client_maker(zookeeper, steady, metrics=requests) if make_client is None else make_client,
+            client_maker(zookeeper, steady, metrics=requests, random=self.random)
+            if make_client is None
+            else make_client,
             servers=zookeeper.servers,
             access=zookeeper.access,
             container=zookeeper.parent == "container",
@@ -123,16 +127,18 @@ class Daemon(Service):
             origin=origin,
             bucket=None if rate is None else TokenBucket(reactor, rate.burst, rate.burst / rate.per_second),
             counts=self.counts.sessions,
+            random=self.random,
         )
-        self.registrations: RegistrationsService = RegistrationsService(
-            session, splay=settings.splay, random=random, reactor=reactor
-        )
+        self.registrations: RegistrationsService = RegistrationsService(session, splay=settings.splay, reactor=reactor)
         self.supervisor: Supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
         self.output_files: OutputFilesService = OutputFilesService(
-            random=random, clock=self.checks.clock, reactor=reactor
+            random=self.random.random, clock=self.checks.clock, reactor=reactor
         )
         self.readers: Readers = Readers(
-            lambda: reading_client(configuration.zookeeper, steady, make_client), self.counts.dns, reactor
+            lambda: reading_client(configuration.zookeeper, steady, make_client, self.random),
+            self.counts.dns,
+            self.random,
+            reactor,
         )
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)

@@ -20,7 +20,7 @@ def make_root(daemon: Daemon) -> IResource:
     reactor = daemon.registrations.reactor
     web = daemon.readers.web
     return make_application(
-        API(web, reactor=reactor).mount,
+        API(web, random=daemon.random, reactor=reactor).mount,
         web.mount,
         mount_daemon(daemon),
         mount_metrics(daemon),

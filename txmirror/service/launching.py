@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from random import Random
 from typing import Any, cast
 
 import attrs
@@ -39,13 +40,15 @@ EX_TEMPFAIL = 75
 class RegistrationService(Service):
     """Runs a daemon, and an in-memory server for demonstrations if there is to be one.
 
-    An outage of ZooKeeper never prevents it from starting or stopping.
+    An outage of ZooKeeper never prevents it from starting or stopping. It has more than 12 attributes because it makes the parts when it
+    starts, by arguments that it keeps until then.
 
     :param configuration: the configuration.
     :param reload: reads it again, at the start and for a reload; None if it has no files.
     :param embedded: whether to start an in-memory server in this process, and to log what is registered there.
     :param or_any_port: whether HTTP takes a free port if that of the configuration is taken.
     :param client: the client to use, ``native`` or ``txzookeeper``.
+    :param random: the random numbers of the daemon; its own if None.
     :param reactor: the reactor.
     :ivar daemon: the daemon; None before the start.
     """
@@ -60,6 +63,7 @@ class RegistrationService(Service):
         embedded: bool = False,
         or_any_port: bool = False,
         client: str = "native",
+        random: Random | None = None,
         reactor: IReactorTime,
     ) -> None:
         self.daemon: Daemon | None = None
@@ -68,6 +72,7 @@ class RegistrationService(Service):
         self._with_server = embedded
         self._or_any_port = or_any_port
         self._client = client
+        self._random = random
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
         self._control: ControlService | None = None
@@ -92,7 +97,11 @@ class RegistrationService(Service):
             zookeeper = attrs.evolve(configuration.zookeeper, servers=self._start_embedded())
             configuration = attrs.evolve(configuration, zookeeper=zookeeper)
         self.daemon = Daemon(
-            configuration, load=self._reload, make_client=self._client_maker(configuration), reactor=self._reactor
+            configuration,
+            load=self._reload,
+            make_client=self._client_maker(configuration),
+            random=self._random,
+            reactor=self._reactor,
         )
         try:
             self.daemon.startService()

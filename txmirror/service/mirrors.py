@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -52,16 +53,22 @@ class ReadingSession:
 
     :param make_client: makes the client of a session.
     :param others_connected: returns whether the daemon's own session is connected: then ZooKeeper is not out of reach.
+    :param random: the random numbers of the mirror.
     :param reactor: the reactor.
     """
 
     _log = Logger()
 
     def __init__(
-        self, make_client: Callable[[], IZooKeeperClient], others_connected: Callable[[], bool], reactor: IReactorTime
+        self,
+        make_client: Callable[[], IZooKeeperClient],
+        others_connected: Callable[[], bool],
+        random: Random,
+        reactor: IReactorTime,
     ) -> None:
         self._make_client = make_client
         self._others_connected = others_connected
+        self._random = random
         self._reactor = reactor
         self._users = 0
         self._mirror: Mirror | None = None
@@ -103,7 +110,7 @@ class ReadingSession:
     def _open(self) -> None:
         client = self._make_client()
         IWatchFeed(client).add_listener(self._notice)
-        self._mirror = mirror = Mirror(client=client, reactor=self._reactor)
+        self._mirror = mirror = Mirror(client=client, random=self._random, reactor=self._reactor)
         mirror.addStateWatcher(self, self._state_changed)
         # The client logs a failure, and tries again.
         mirror.connect().addErrback(lambda _: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -26,6 +27,7 @@ class Readers:
 
     :param make_client: makes a client without credentials.
     :param counts: counts the replies of DNS.
+    :param random: the random numbers of the mirror, and of the order of answers by DNS.
     :param reactor: the reactor.
     :ivar web: the contents of the web application.
     :ivar http: the HTTP server, a service.
@@ -33,13 +35,15 @@ class Readers:
     :ivar session: the session without credentials.
     """
 
-    def __init__(self, make_client: Callable[[], IZooKeeperClient], counts: ReplyCounts, reactor: Any) -> None:
+    def __init__(
+        self, make_client: Callable[[], IZooKeeperClient], counts: ReplyCounts, random: Random, reactor: Any
+    ) -> None:
         self._own = OwnMirror()
-        self.session: ReadingSession = ReadingSession(make_client, self._is_connected, reactor)
+        self.session: ReadingSession = ReadingSession(make_client, self._is_connected, random, reactor)
         self._catalogs = Catalogs()
         self.web: WebContents = WebContents(self._catalogs, reactor)
         self.http: HTTPService = HTTPService(reactor)
-        self.dns: DNSService = DNSService(replied=counts.dns_replied, reactor=reactor)
+        self.dns: DNSService = DNSService(random=random, replied=counts.dns_replied, reactor=reactor)
         self._dns_source: tuple[MirrorSource, str] | None = None
         self._dns_catalog: CatalogUse | None = None
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random as _random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 import attrs
@@ -77,7 +76,6 @@ class RegistrationsService(Service):
 
     :param settings: the settings of the session.
     :param splay: the longest random pause before the first write in a new session, in seconds.
-    :param random: returns random numbers from 0 to 1.
     :param reactor: the reactor.
     :ivar session: the session; None before the start.
     :ivar splay: as the parameter; it may be set.
@@ -92,7 +90,6 @@ class RegistrationsService(Service):
         settings: SessionSettings,
         *,
         splay: float = 0.0,
-        random: Callable[[], float] = _random.random,
         reactor: IReactorTime,
     ) -> None:
         self.session: Session | None = None
@@ -100,7 +97,6 @@ class RegistrationsService(Service):
         self.user: IRegistrationsUser | None = None
         self.reactor = reactor
         self._settings = settings
-        self._random = random
         self._declared: Mapping[str, str] = {}
         self._offers: dict[str, Offer] = {}
         self._registrations: dict[str, Registration] = {}
@@ -325,7 +321,11 @@ class RegistrationsService(Service):
         if not self.running:
             return
         self.session = session = Session(
-            self._settings, self, former, pause=lambda: self.splay * self._random(), reactor=self.reactor
+            self._settings,
+            self,
+            former,
+            pause=lambda: self.splay * self._settings.random.random(),
+            reactor=self.reactor,
         )
         session.mirror.addStateWatcher(self, self._reach_changed)
         session.start(self._declared)

@@ -66,7 +66,7 @@ class Session:
         IWatchFeed(client).add_listener(self._changed)
         if settings.counts is not None:
             settings.counts.follow(client, takes_over=former is not None)
-        self.mirror: Mirror = Mirror(client=client, reactor=reactor)
+        self.mirror: Mirror = Mirror(client=client, random=settings.random, reactor=reactor)
         self.outages: OutageLog = OutageLog(self.mirror, lambda: self.handover.registers)
 
     def start(self, paths: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import attrs
 
@@ -38,3 +39,5 @@ class SessionSettings:
     """Limits the rate of writes; None sets no limit. Withdrawals are not limited."""
     counts: SessionCounts | None = None
     """Counts the sessions; None counts none."""
+    random: Random = attrs.field(factory=Random)
+    """The random numbers of the mirror, and of the pause before the first write."""

@@ -25,6 +25,7 @@ from txmirror.configuration import load
 from txmirror.embedded import EmbeddedServer
 from txmirror.machine import Machine
 from txmirror.service import ControlService, Daemon
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.test.pages.found import tested_blocks
 from txmirror.test.pages.terminals import normal, split
 from txmirror.test.zookeeper import free_ports
@@ -94,7 +95,7 @@ class CommandsTests(TestCase):
             load=lambda: load(self.file, machine),
             machine=machine,
             # The part of its interval after which a check is first done.
-            random=lambda: 0.0,
+            random=ConstantRandom(0.0),
             reactor=self.reactor,
         )
         self.control = ControlService(self.daemon, self.socket, None, self.reactor)

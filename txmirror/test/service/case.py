@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.machine import Machine
 from txmirror.service import Daemon
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.testing import MemoryReactor
 
 #: The session timeout of the daemons, in seconds.
@@ -52,10 +54,16 @@ def service(name: str, *, checks: int = 1, **keys: object) -> str:
 
 
 class DaemonTestCase(SynchronousTestCase):
+    """A test of daemons, which all get their random numbers from it, as do its clients.
+
+    :ivar chance: the random numbers.
+    """
+
     imitate = "3.8"
 
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
+        self.chance: Random = ConstantRandom(0.5)
         self.server = EmbeddedServer(self.reactor, version=self.imitate)
         self.log = Log()
         globalLogPublisher.addObserver(self.log)
@@ -99,19 +107,19 @@ class DaemonTestCase(SynchronousTestCase):
     def daemon(self, *parts: str, settle: bool = True, **keys: Any) -> Daemon:
         """Start a daemon with these services."""
         self.write(*parts, **keys)
-        daemon = Daemon(
-            self.load(),
-            load=self.load,
-            machine=self.this_machine(),
-            random=lambda: 0.5,
-            clock=self.reactor,
-            reactor=self.reactor,
-        )
+        daemon = self.make_daemon(self.load(), load=self.load, clock=self.reactor)
         daemon.startService()
         self.running.append(daemon)
         if settle:
             self.reactor.settle()
         return daemon
+
+    def make_daemon(self, configuration: Configuration, **options: Any) -> Daemon:
+        """Return a daemon that the test starts itself.
+
+        :param options: further arguments of the daemon.
+        """
+        return Daemon(configuration, machine=self.this_machine(), random=self.chance, reactor=self.reactor, **options)
 
     def push(self, daemon: Daemon, name: str, status: Status = Status.OK, check: str = "c0") -> None:
         daemon.supervisor.push(name, check, status, "")
@@ -146,7 +154,7 @@ class DaemonTestCase(SynchronousTestCase):
     # ZooKeeper.
 
     def client(self) -> ZooKeeperClient:
-        client = ZooKeeperClient("127.0.0.1:2181", reactor=self.reactor)
+        client = ZooKeeperClient("127.0.0.1:2181", random=self.chance, reactor=self.reactor)
         self.clients.append(client)
         connected = client.connect()
         self.reactor.settle()

@@ -25,6 +25,7 @@ from zope.interface.verify import verifyObject
 from txmirror.checks import Status
 from txmirror.configuration import from_options
 from txmirror.service import ControlService, Daemon, make_root
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.test.service.case import DaemonTestCase, Log, service
 
 
@@ -107,7 +108,7 @@ class ReadTests(ControlTestCase):
         """An id may have slashes: it is percent-encoded."""
         items = [("register", "/services/web:1")]
         configuration = from_options(items, servers="127.0.0.1:2181", session_timeout=4.0)
-        daemon = Daemon(configuration, machine=self.this_machine(), reactor=self.reactor)
+        daemon = self.make_daemon(configuration)
         daemon.startService()
         self.running.append(daemon)
         self.reactor.settle()
@@ -249,7 +250,9 @@ class SocketTests(TestCase):
 
     def control(self, group: str | None = None) -> ControlService:
         configuration = from_options([("register", "/a")], servers="127.0.0.1:1", session_timeout=4.0)
-        control = ControlService(Daemon(configuration, reactor=self.reactor), str(self.path), group, self.reactor)
+        control = ControlService(
+            Daemon(configuration, random=ConstantRandom(0.5), reactor=self.reactor), str(self.path), group, self.reactor
+        )
         self.assertTrue(verifyObject(IService, control))
         control.startService()
         self.addCleanup(control.stopService)

@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from txmirror.checks import Status
 from txmirror.interfaces import IMetrics
-from txmirror.service import Daemon, state_file
+from txmirror.service import state_file
 from txmirror.service.counts import RequestCounts
 from txmirror.service.supervision import Condition
 from txmirror.test.service.case import DaemonTestCase, S, service
@@ -31,7 +31,7 @@ class SessionCountsTests(DaemonTestCase):
     def test_start(self) -> None:
         """The time before the start does not count."""
         self.write(service("web", checks=0))
-        daemon = Daemon(self.load(), machine=self.this_machine(), clock=self.reactor, reactor=self.reactor)
+        daemon = self.make_daemon(self.load(), clock=self.reactor)
         self.reactor.pass_time(5)
         daemon.startService()
         self.running.append(daemon)

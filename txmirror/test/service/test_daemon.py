@@ -14,6 +14,7 @@ from txmirror.configuration import ConfigurationError, from_options
 from txmirror.embedded import EmbeddedServer
 from txmirror.service import Daemon
 from txmirror.service.supervision import Condition
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.test.service.case import DaemonTestCase, S, service
 from txmirror.types import OPEN_ACL, digest_acl
 
@@ -195,12 +196,33 @@ class ChecksTests(DaemonTestCase):
         """Services that options name are the same, without files; then there is nothing to reload."""
         items = [("register", "/services/web:1"), ("data", "n=3")]
         configuration = from_options(items, servers="127.0.0.1:2181", session_timeout=S)
-        daemon = Daemon(configuration, machine=self.this_machine(), reactor=self.reactor)
+        daemon = self.make_daemon(configuration)
         daemon.startService()
         self.running.append(daemon)
         self.reactor.settle()
         self.assertEqual(self.registered()["web"]["n"], 3)
         self.failureResultOf(daemon.reload(), ConfigurationError)
+
+
+class Drawn(ConstantRandom):
+    """Random numbers that count how many were drawn."""
+
+    count = 0
+
+    def random(self) -> float:
+        """Return the number."""
+        self.count += 1
+        return super().random()
+
+
+class RandomTests(DaemonTestCase):
+    def test_of_the_client(self) -> None:
+        """The client draws its pauses from the daemon's random numbers, too."""
+        self.chance = drawn = Drawn(0.5)
+        self.daemon(service("web", checks=0))
+        before = drawn.count
+        self.reactor.pass_time(10)
+        self.assertGreater(drawn.count, before)
 
 
 class WallClockTests(DaemonTestCase):
@@ -210,7 +232,7 @@ class WallClockTests(DaemonTestCase):
         server = EmbeddedServer(SteadyReactor(self.reactor, steady))  # type: ignore[arg-type]
         server.listen(2181)
         self.write(service("web"))
-        daemon = Daemon(self.load(), machine=self.this_machine(), clock=steady, reactor=self.reactor)
+        daemon = self.make_daemon(self.load(), clock=steady)
         daemon.startService()
         self.pass_time(steady, 1)
         sessions = server.sessions

@@ -49,7 +49,7 @@ class DescriptionTests(DaemonTestCase):
         """Each route is described, and each described one is there."""
         daemon, rules = self.daemon(), _Rules()
         for mount in (
-            API(daemon.readers.web, reactor=self.reactor).mount,
+            API(daemon.readers.web, random=daemon.random, reactor=self.reactor).mount,
             daemon.readers.web.mount,
             mount_daemon(daemon),
             mount_metrics(daemon),

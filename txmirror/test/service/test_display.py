@@ -8,6 +8,7 @@ from zope.interface import implementer
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.service.display import Display
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.test.embedded.peer import ServerTestCase
 
 
@@ -35,9 +36,9 @@ class DisplayTests(ServerTestCase):
         self.shown = Shown()
         globalLogPublisher.addObserver(self.shown)
         self.addCleanup(globalLogPublisher.removeObserver, self.shown)
-        self.client = ZooKeeperClient(self.server.address, reactor=self.reactor)
+        self.client = ZooKeeperClient(self.server.address, random=ConstantRandom(0.5), reactor=self.reactor)
         self.settle(self.client.connect())
-        self.mirror = Mirror(self.server.address, session_timeout=4.0, reactor=self.reactor)
+        self.mirror = Mirror(self.server.address, session_timeout=4.0, random=ConstantRandom(0.5), reactor=self.reactor)
         self.settle(self.mirror.connect())
 
     def clean_up(self) -> None:

@@ -531,7 +531,7 @@ class FileTests(HandoverTestCase):
         self.addCleanup(child.stdout.close)
         self.assertEqual(child.stdout.readline(), b"locked\n")
         self.write(service("a", checks=0), state=True)
-        daemon = Daemon(self.load(), machine=self.this_machine(), reactor=self.reactor)
+        daemon = self.make_daemon(self.load())
         error = self.assertRaises(StateFileHeldError, daemon.startService)
         self.assertIn(f"process {child.pid}", str(error))
         self.assertFalse(daemon.running)

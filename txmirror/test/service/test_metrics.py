@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror import __version__
 from txmirror.checks import Status
-from txmirror.service import METRICS, Daemon, make_root, state_file
+from txmirror.service import METRICS, make_root, state_file
 from txmirror.service.clients import client_maker
 from txmirror.service.metrics import make_registry, routes
 from txmirror.service.metrics.definition import Kind
@@ -159,8 +159,8 @@ class NumberTests(MetricsTestCase):
         """With a client that counts nothing, its metrics are left out, and not 0."""
         self.write(service("web", checks=0))
         configuration = self.load()
-        maker = client_maker(configuration.zookeeper, self.reactor)
-        daemon = Daemon(configuration, make_client=maker, machine=self.this_machine(), reactor=self.reactor)
+        maker = client_maker(configuration.zookeeper, self.reactor, random=self.chance)
+        daemon = self.make_daemon(configuration, make_client=maker)
         self.running.append(daemon)
         daemon.startService()
         self.reactor.settle()
@@ -172,7 +172,7 @@ class NumberTests(MetricsTestCase):
     def test_before_the_session(self) -> None:
         """Before the start, too, the metrics can be read."""
         self.write(service("web", checks=0))
-        daemon = Daemon(self.load(), machine=self.this_machine(), reactor=self.reactor)
+        daemon = self.make_daemon(self.load())
         samples = self.samples(daemon)
         self.assertEqual(samples["txmirror_zookeeper_connected",], 0)
         self.assertNotIn(("txmirror_zookeeper_watches",), samples)

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from txmirror.configuration import SocketAddress
 from txmirror.service import Daemon, MetricsService, RegistrationService
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.test.service.case import service
 from txmirror.test.service.metrics_case import MetricsTestCase, Response, parse_response
 
@@ -138,7 +139,7 @@ class LaunchTests(PortTestCase):
         self.server.listen(2181)
         for address, status in (("", None), (f'metrics = "127.0.0.1:{_PORT}"', 200)):
             self.write(service("db", checks=0, drain="5s"), daemon=address)
-            launched = RegistrationService(self.load(), reactor=self.reactor)
+            launched = RegistrationService(self.load(), random=self.chance, reactor=self.reactor)
             launched.startService()
             self.reactor.settle()
             self.assertEqual(self.status(), status)
@@ -172,7 +173,7 @@ class SocketTests(TestCase):
         configuration = from_options([("register", "/a")], servers="127.0.0.1:1", session_timeout=4.0)
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            daemon = Daemon(configuration, reactor=reactor)
+            daemon = Daemon(configuration, random=ConstantRandom(0.5), reactor=reactor)
             metrics = MetricsService(daemon, SocketAddress("127.0.0.1", port), reactor)
             metrics.startService()
             stopped: Deferred[None] = metrics.stopService()

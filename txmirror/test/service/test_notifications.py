@@ -223,7 +223,7 @@ class LaunchTests(DaemonTestCase):
         environment = {"NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "10000000", "PATH": "/bin"}
         self.patch(os, "environ", environment)
         self.write(service("web"))
-        launched = RegistrationService(self.load(), reactor=self.reactor)
+        launched = RegistrationService(self.load(), random=self.chance, reactor=self.reactor)
         launched.startService()
         # The wall clock may jump, and this one does not.
         self.assertIs(launched._notifications._clock, launched.daemon.checks.clock)  # type: ignore[union-attr]

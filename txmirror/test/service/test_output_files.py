@@ -79,7 +79,7 @@ class OutputFilesTests(DaemonTestCase):
     def test_hangs(self) -> None:
         """A file system that hangs holds up the stop for ``stop_timeout`` at the most; the services are withdrawn before."""
         self.write(service("a"), self.watch(), daemon='stop_timeout = "7s"')
-        daemon = Daemon(self.load(), machine=self.this_machine(), clock=self.reactor, reactor=self.reactor)
+        daemon = self.make_daemon(self.load(), clock=self.reactor)
         daemon.output_files._reactor = threads = HeldThreads()
         daemon.startService()
         self.reactor.settle()
@@ -98,7 +98,7 @@ class OutputFilesTests(DaemonTestCase):
         """The files use the clock of the checks."""
         self.write(self.watch())
         clock = Clock()
-        daemon = Daemon(self.load(), machine=self.this_machine(), clock=clock, reactor=self.reactor)
+        daemon = self.make_daemon(self.load(), clock=clock)
         self.assertIs(daemon.output_files._clock, clock)
 
     def test_zookeeper_down(self) -> None:

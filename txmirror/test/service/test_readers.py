@@ -215,7 +215,7 @@ class CredentialsTests(ReadersTestCase):
 
         def make() -> ZooKeeperClient:
             # Nobody listens there.
-            made.append(ZooKeeperClient("127.0.0.1:1", reactor=self.reactor))
+            made.append(ZooKeeperClient("127.0.0.1:1", random=self.chance, reactor=self.reactor))
             return made[-1]
 
         daemon = self.start()

@@ -33,7 +33,7 @@ class ReadyTests(MetricsTestCase):
     def test_not_started(self) -> None:
         """Before the start it is not ready."""
         self.write(service("web", checks=0))
-        daemon = Daemon(self.load(), machine=self.this_machine(), reactor=self.reactor)
+        daemon = self.make_daemon(self.load())
         self.assertEqual(self.ready(daemon), (503, "The daemon has not started.\n" + _SESSION))
 
     def test_outage(self) -> None:

@@ -18,6 +18,7 @@ from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.service import RegistrationService
 from txmirror.service.report import describe_daemon
+from txmirror.test.constant_random import ConstantRandom
 from txmirror.testing import MemoryReactor
 from txmirror.types import READ_ACL, digest_acl
 
@@ -44,6 +45,7 @@ class Log:
 class ServiceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
+        self.chance = ConstantRandom(0.5)
         self.log = Log()
         globalLogPublisher.addObserver(self.log)
         self.addCleanup(globalLogPublisher.removeObserver, self.log)
@@ -61,12 +63,12 @@ class ServiceTestCase(SynchronousTestCase):
             session_timeout=4.0,
             access=access,
         )
-        service = RegistrationService(configuration, embedded=servers is None, reactor=self.reactor)
+        service = RegistrationService(configuration, embedded=servers is None, random=self.chance, reactor=self.reactor)
         self.assertTrue(verifyObject(IService, service))
         return service
 
     def client(self, address: str = "127.0.0.1:2181") -> ZooKeeperClient:
-        client = ZooKeeperClient(address, reactor=self.reactor)
+        client = ZooKeeperClient(address, random=self.chance, reactor=self.reactor)
         self.clients.append(client)
         connected = client.connect()
         self.reactor.settle()

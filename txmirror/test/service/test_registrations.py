@@ -21,9 +21,11 @@ class AloneTests(DaemonTestCase):
 
     def make(self, state: StateService | None = None) -> RegistrationsService:
         def make_client(session: SessionTicket | None) -> ZooKeeperClient:
-            return ZooKeeperClient("127.0.0.1:2181", session=session, session_timeout=4.0, reactor=self.reactor)
+            return ZooKeeperClient(
+                "127.0.0.1:2181", session=session, session_timeout=4.0, random=self.chance, reactor=self.reactor
+            )
 
-        settings = SessionSettings(make_client, "127.0.0.1:2181", state=state)
+        settings = SessionSettings(make_client, "127.0.0.1:2181", state=state, random=self.chance)
         service = RegistrationsService(settings, reactor=self.reactor)
         self.assertTrue(verifyObject(IService, service))
         return service
