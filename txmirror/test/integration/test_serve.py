@@ -235,7 +235,7 @@ class ServeTests(TwistdTestCase):
         twistd.wait_for(f"The page is at https://0.0.0.0:{self.http}/.")
         self.assertEqual([request("GET"), request("GET", client)], [0, 200])
         # The new port has waited for the end of the old one.
-        self.assertNotIn("cannot be reached", twistd.log)
+        self.assertNotIn("cannot be served", twistd.log)
         file.write_text(f'{session}[http]\ncertificate = "{self.password}"\n')
         twistd.process.send_signal(signal.SIGHUP)
         self.assertIn(str(self.password), twistd.wait_for("Not reloaded: http: "))
