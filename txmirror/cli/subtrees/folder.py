@@ -91,10 +91,13 @@ class FolderWriter:
             raise CommandError(
                 f"{self._name} exists already: --resume continues an export that was cut", Status.REFUSED
             )
-        if not self._root.is_dir():
-            raise CommandError(f"{self._name} is not a folder", Status.REFUSED)
-        if not any(self._root.iterdir()):
-            return
+        try:
+            if not self._root.is_dir():
+                raise CommandError(f"{self._name} is not a folder", Status.REFUSED)
+            if not any(self._root.iterdir()):
+                return
+        except OSError as error:
+            raise cannot(self._name, "read", error) from None
         there, _ = read_header(self._root, self._name)
         if there != self._header:
             raise InvalidExport(self._name, f"it is an export {there.describe()}, and not {self._header.describe()}")
@@ -178,11 +181,11 @@ class FolderWriter:
             raise self._failed(path_of("/", folder.place), error) from None
 
     def _remove_unless(self, path: Path, is_right: Callable[[Path], bool]) -> None:
-        if self._resumed and os.path.lexists(path) and (path.is_symlink() or not is_right(path)):
-            try:
+        try:
+            if self._resumed and os.path.lexists(path) and (path.is_symlink() or not is_right(path)):
                 _remove(path)
-            except OSError as error:
-                raise cannot(str(path), "removed", error) from None
+        except OSError as error:
+            raise cannot(str(path), "removed", error) from None
 
     def _write(self, path: Path, content: bytes, shown: str) -> None:
         try:

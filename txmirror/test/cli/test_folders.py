@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -149,6 +150,19 @@ class FolderTests(TransferTestCase):
         message = self.refused(1, "export", "/app", self.file, "--folder", "--resume")
         self.assertEqual(message, f"{self.file}: it is no export of txmirror: it has no '%export'")
         self.assertEqual(self.files(), {"precious": b"precious"})
+
+    def test_no_permission(self) -> None:
+        """A folder that may not be read is named in one line."""
+
+        def refuse(_: Path) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        self.make_app()
+        Path(self.file).mkdir()
+        # The user may be root.
+        self.patch(Path, "iterdir", refuse)
+        message = self.refused(74, "export", "/app", self.file, "--folder", "--resume")
+        self.assertEqual(message, f"{self.file}: it cannot be read: Permission denied")
 
     def test_long_names_of_others(self) -> None:
         """The file with a long name is no link out of the export, whose text a message would show, and no pipe, which would block."""
