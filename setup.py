@@ -4,12 +4,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from setuptools import Distribution, find_packages, setup
 
 TREE = Path(__file__).parent
 # The public address of the folder of this file, with a slash at the end; None as long as there is none. RELEASING.rst has more.
-FILES_URL = None
+FILES_URL: str | None = None
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
@@ -51,7 +52,23 @@ def describe() -> str:
     return re.sub(r"`([^`<]+?)\s+<([^`>]+)>`_", replace, (TREE / "README.rst").read_text(encoding="utf-8"))
 
 
-class InstallShare(Distribution().get_command_class("install_data")):
+def find_version() -> str:
+    """Return the version of the package, which is not imported for it."""
+    found = re.search(r'^__version__ = "(.+)"$', (TREE / "txmirror" / "__init__.py").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def find_urls() -> dict[str, str]:
+    """Return the addresses that an index shows."""
+    return {} if FILES_URL is None else {"Source": FILES_URL}
+
+
+#: setuptools has this command in no public module.
+_InstallData: Any = Distribution().get_command_class("install_data")
+
+
+class InstallShare(_InstallData):
     """Make the manual pages and the completion scripts, and install them."""
 
     def run(self) -> None:
@@ -68,11 +85,11 @@ class InstallShare(Distribution().get_command_class("install_data")):
 
 setup(
     name="txmirror",
-    version=re.search(r'^__version__ = "(.+)"$', (TREE / "txmirror" / "__init__.py").read_text(), re.MULTILINE)[1],
+    version=find_version(),
     description="ZooKeeper nodes mirrored in live Python objects, and a service registry on them, for Twisted",
     long_description=describe(),
     long_description_content_type="text/x-rst",
-    project_urls={} if FILES_URL is None else {"Source": FILES_URL},
+    project_urls=find_urls(),
     author="The txmirror developers",
     license_expression="MIT",
     license_files=["LICENSE"],

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiozk import WatchEvent, ZKClient, exc
-from history_workloads import WORKLOADS, Run, arguments
+from history_workloads import WORKLOADS, Calls, Run, arguments
 from recording import Log
 
 from txmirror.testing.history import Create, Delete, Outcome, Refusal, Set, Shown
@@ -71,7 +71,7 @@ class Adapter:
         return shown(stat, data)
 
     async def children(self, path: str) -> list[str]:
-        return await self._client.get_children(path)
+        return list(await self._client.get_children(path))
 
     async def set(self, path: str, data: str, version: int) -> Shown:
         return shown(await self._client.set(path, data.encode(), version))
@@ -160,7 +160,7 @@ async def main(*argv: str) -> None:
     logging.basicConfig(level=logging.ERROR)
     client = ZKClient(servers, session_timeout=10)
     await client.start()
-    run = Run(Adapter(client), Log(name, path), seed, until)
+    run = Run(cast(Calls, Adapter(client)), Log(name, path), seed, until)
     await asyncio.gather(*(WORKLOADS[each](run) for each in workloads))
     await client.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from aiozk import ZKClient
@@ -32,7 +33,7 @@ async def prepare(client: ZKClient, count: int) -> list[str]:
     await clear(client)
     await client.create(ROOT)
     paths = [f"{ROOT}/n{number}" for number in range(count)]
-    await outstanding(500, (lambda path=path: client.create(path, DATA) for path in paths))
+    await outstanding(500, (partial(client.create, path, DATA) for path in paths))
     return paths
 
 
@@ -40,7 +41,7 @@ async def clear(client: ZKClient) -> None:
     """Delete the nodes of an earlier run."""
     if await client.exists(ROOT):
         names = await client.get_children(ROOT)
-        await outstanding(500, (lambda name=name: client.delete(f"{ROOT}/{name}", force=True) for name in names))
+        await outstanding(500, (partial(client.delete, f"{ROOT}/{name}", force=True) for name in names))
         await client.delete(ROOT, force=True)
 
 
@@ -62,14 +63,14 @@ async def w2(client: ZKClient, clock: Clock) -> None:
 async def w3(client: ZKClient, clock: Clock) -> None:
     await prepare(client, 0)
     clock.start()
-    await outstanding(1000, ((lambda n=n: client.create(f"{ROOT}/n{n}", DATA)) for n in range(10_000)))
+    await outstanding(1000, (partial(client.create, f"{ROOT}/n{n}", DATA) for n in range(10_000)))
     clock.stop()
 
 
 async def w4(client: ZKClient, clock: Clock) -> None:
     paths = await prepare(client, 5000)
     clock.start()
-    await outstanding(1000, ((lambda path=path: client.set_data(path, DATA, force=True)) for path in paths * 2))
+    await outstanding(1000, (partial(client.set_data, path, DATA, force=True) for path in paths * 2))
     clock.stop()
 
 
@@ -99,7 +100,7 @@ async def w5(client: ZKClient, clock: Clock) -> None:
         watcher.add_callback(path, callback)
     await warm.wait()
     clock.start()
-    await outstanding(1000, ((lambda path=path: client.set_data(path, b"y" * 100, force=True)) for path in paths))
+    await outstanding(1000, (partial(client.set_data, path, b"y" * 100, force=True) for path in paths))
     await asyncio.wait_for(told.wait(), 120)
     clock.stop()
     # Its tasks swallow a cancellation, and end only when nobody is left to call.

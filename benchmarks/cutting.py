@@ -62,7 +62,7 @@ def _cut(process: subprocess.Popen[str], proxy: Proxy, nodes: Nodes, *, refuse: 
     held = nodes.read()
     while shown := process.stdout and process.stdout.readline():
         if json.loads(shown) != held:
-            raise SystemExit(f"a mirror does not show what is there: {' '.join(map(str, process.args))}")
+            raise SystemExit(f"a mirror does not show what is there: {process.args!r}")
     return figures
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
-from run import HERE, JVM_OPTIONS
+from cutting import HERE
+from run import JVM_OPTIONS
 
 from txmirror.test.zookeeper import ZooKeeperProcess
 from txmirror.testing import ServerProcess

@@ -85,7 +85,7 @@ async def fill(client: ZooKeeperClient, pid: int) -> dict[str, float]:
     await clear(client)
     await client.create(ROOT)
     before, start = memory_of(pid), time.perf_counter()
-    await outstanding(OUTSTANDING, ((lambda n=n: client.create(f"{ROOT}/n{n}", DATA)) for n in range(NODES)))
+    await outstanding(OUTSTANDING, (partial(client.create, f"{ROOT}/n{n}", DATA) for n in range(NODES)))
     return {"before": before, "after": memory_of(pid), "wall": time.perf_counter() - start}
 
 

@@ -51,7 +51,7 @@ def main() -> None:
         size: {key: statistics.median(each[key] for each in figures) for key in COLUMNS.values()}
         for size, figures in results.items()
     }
-    rows = [
+    rows: list[tuple[str | float, ...]] = [
         (f"{count:,}", str(mirrors), *(median[key] for key in COLUMNS.values()))
         for (count, mirrors), median in medians.items()
     ]

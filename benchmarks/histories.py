@@ -194,7 +194,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
         release = "" if peer == "txmirror" else f" {version(peer)}"
         print(f"{peer}{release}, seed {options.seed}, {options.seconds:g} s:", flush=True)
         judge = [sys.executable, str(HERE / "judging.py"), str(folder)]
-        judged = await deferToThread(lambda judge=judge: subprocess.run(judge, check=False, timeout=300))
+        judged = await deferToThread(subprocess.run, judge, check=False, timeout=300)
         if peer == "txmirror":
             status = judged.returncode
     if status:

@@ -129,8 +129,8 @@ class Sharing(Protocol):
 
 
 # Each method of an adapter is one call of the client.
-class Adapter(Protocol):
-    """The calls of a client."""
+class Calls(Protocol):
+    """The calls of a client. An adapter may lack those that no workload of its client needs."""
 
     def session(self) -> int:
         """Return the number of the session."""
@@ -226,14 +226,13 @@ class Run:
     :param until: the moment of ``time.monotonic`` after which no operation begins.
     """
 
-    def __init__(self, adapter: Adapter, log: Log, seed: str, until: float) -> None:
+    def __init__(self, adapter: Calls, log: Log, seed: str, until: float) -> None:
         self.adapter = adapter
         self.log = log
         self.until = until
         self._seed = seed
         self._writes = 0
 
-    @property
     def goes_on(self) -> bool:
         """True if operations may begin."""
         return time.monotonic() < self.until
@@ -361,7 +360,7 @@ async def registers(run: Run) -> None:
     """Read and write two nodes, with and without a version."""
     random = run.random("registers")
     versions = dict.fromkeys(REGISTERS, 0)
-    while run.goes_on:
+    while run.goes_on():
         path = random.choice(REGISTERS)
         kind = random.random()
         if kind < 0.5:
@@ -376,7 +375,7 @@ async def registers(run: Run) -> None:
 async def nodes(run: Run) -> None:
     """Create, read and delete two nodes."""
     random = run.random("nodes")
-    while run.goes_on:
+    while run.goes_on():
         path = random.choice(NODES)
         kind = random.random()
         if kind < 0.35:
@@ -391,7 +390,7 @@ async def nodes(run: Run) -> None:
 async def sequence(run: Run) -> None:
     """Create sequential nodes, and sometimes list them."""
     random = run.random("sequence")
-    while run.goes_on:
+    while run.goes_on():
         await run.create(f"{SEQUENCE}/n", sequential=True)
         if random.random() < 0.1:
             await run.children(SEQUENCE)
@@ -401,7 +400,7 @@ async def sequence(run: Run) -> None:
 async def watches(run: Run) -> None:
     """Set a watch on a node, and read it until the watch has fired. Others, and sometimes we, write it."""
     random = run.random("watches")
-    while run.goes_on:
+    while run.goes_on():
         path = random.choice(WATCHED)
         if random.random() < 0.4:
             await run.set(path)
@@ -439,7 +438,7 @@ async def _watch(run: Run, random: Random, path: str) -> None:
     set_watches.append(ended)
     lost(ended)
     deadline = time.monotonic() + 3
-    while run.goes_on and not states and time.monotonic() < deadline and run.adapter.session() == operation.session:
+    while run.goes_on() and not states and time.monotonic() < deadline and run.adapter.session() == operation.session:
         await run.get(path)
         await run.adapter.pause(random.uniform(0.02, 0.1))
 
@@ -452,7 +451,7 @@ async def counter(run: Run) -> None:
         value = await run.adapter.add(COUNTER, 1)
         return None if value is None else Number(value), None
 
-    while run.goes_on:
+    while run.goes_on():
         await run.do(Add(COUNTER), add)
         await run.adapter.pause(random.uniform(0.05, 0.3))
 
@@ -460,7 +459,7 @@ async def counter(run: Run) -> None:
 async def locks(run: Run) -> None:
     """Hold a lock for a short time, again and again, and note the moments at which the program relies on it."""
     random = run.random("locks")
-    while run.goes_on:
+    while run.goes_on():
         lock = run.adapter.lock(LOCK)
         if await lock.acquire():
             begin = time.monotonic_ns()
@@ -514,7 +513,7 @@ async def _queue(
     take: Callable[[str], Awaitable[str | None]],
 ) -> None:
     random = run.random(name)
-    while run.goes_on:
+    while run.goes_on():
         if random.random() < 0.5:
             item = run.data()
 
@@ -534,11 +533,11 @@ async def _queue(
 
 async def barrier(run: Run) -> None:
     """Enter and leave a double barrier, at the same times as the other processes, each time at a new path."""
-    while run.goes_on:
+    while run.goes_on():
         # All processes of a machine share this clock.
         number = int(time.monotonic() // ROUND) + 1
         await run.adapter.pause(number * ROUND - time.monotonic())
-        if not run.goes_on:
+        if not run.goes_on():
             return
 
         def note(event: str, number: int = number) -> None:
@@ -559,10 +558,10 @@ async def gate(run: Run) -> None:
     """Wait at a barrier that one of the processes puts in place and removes, each time at a new path, and write when it is passed."""
     process = int(run.log.client.partition(".")[0].rpartition("-")[2])
     adapter = run.adapter
-    while run.goes_on:
+    while run.goes_on():
         number = int(time.monotonic() // ROUND) + 1
         await adapter.pause(number * ROUND - time.monotonic())
-        if not run.goes_on:
+        if not run.goes_on():
             return
         path, last = f"{GATE}/{number}/barrier", f"{GATE}/{number - 1}/barrier"
         if process == number % PROCESSES + 1:
@@ -586,7 +585,7 @@ async def party(run: Run) -> None:
     async def listing() -> tuple[Answer | None, int | None]:
         return Names(frozenset(await run.adapter.members(PARTY))), None
 
-    while run.goes_on:
+    while run.goes_on():
         kind = random.random()
         if kind < (0.05 if joined else 0.3):
             if not joined and await run.call(Join(PARTY, name), join):
@@ -625,7 +624,7 @@ async def shares(run: Run) -> None:
             holds[item] = run.log.acquired(f"{SHARES}/{item}", begin, held[item]), begin
         if sharing is None:
             sharing = run.adapter.sharing(SHARES, ITEMS, run.log.client)
-        elif run.goes_on and random.random() < 0.003:
+        elif run.goes_on() and random.random() < 0.003:
             for hold, last in holds.values():
                 run.log.left(hold, last)
             holds.clear()
@@ -657,7 +656,7 @@ async def value(run: Run) -> None:
     async def look() -> tuple[Answer | None, int | None]:
         return Value(await run.adapter.look(VALUE)), None
 
-    while run.goes_on:
+    while run.goes_on():
         kind, new = random.random(), run.data()
         if kind < 0.4:
             await run.do(Change(VALUE, new), partial(update, new))
@@ -673,7 +672,7 @@ async def ephemerals(run: Run) -> None:
     """Create, read and delete an ephemeral node of our own, and read those of others."""
     random = run.random("ephemerals")
     own = f"{EPHEMERALS}/{run.log.client}"
-    while run.goes_on:
+    while run.goes_on():
         kind = random.random()
         if kind < 0.2:
             await run.create(own, ephemeral=True)
@@ -692,7 +691,7 @@ async def transactions(run: Run) -> None:
     """Write two nodes together at the versions that were read; create and delete a third one if a version is still the same."""
     random = run.random("transactions")
     versions = dict.fromkeys(PAIR, 0)
-    while run.goes_on:
+    while run.goes_on():
         kind = random.random()
         if kind < 0.5:
             for path in PAIR:

@@ -12,12 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from history_workloads import LOCKING_QUEUE, WORKLOADS, NothingTakenError, Run, arguments
+from history_workloads import LOCKING_QUEUE, WORKLOADS, Calls, NothingTakenError, Run, arguments
 from kazoo import exceptions
 from kazoo.client import KazooClient, KazooState
-from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
+from kazoo.protocol.states import EventType, ZnodeStat
 from kazoo.recipe.barrier import DoubleBarrier
 from kazoo.recipe.partitioner import SetPartitioner
 from kazoo.recipe.party import Party
@@ -67,14 +67,12 @@ class Adapter:
         threading.Event().wait(max(0, seconds))
 
     async def get(self, path: str, watch: Callable[[bool], None] | None = None) -> Shown:
-        def changed(event: WatchedEvent) -> None:
-            watch(event.type != EventType.NONE)
-
-        data, stat = self.client.get(path, watch=None if watch is None else changed)
+        changed = None if watch is None else lambda event: watch(event.type != EventType.NONE)
+        data, stat = self.client.get(path, watch=changed)
         return shown(stat, data)
 
     async def children(self, path: str) -> list[str]:
-        return self.client.get_children(path)
+        return list(self.client.get_children(path))
 
     async def set(self, path: str, data: str, version: int) -> Shown:
         return shown(self.client.set(path, data.encode(), version))
@@ -174,7 +172,8 @@ class Adapter:
     async def add(self, path: str, amount: int) -> int | None:
         counter = self.client.Counter(path)
         counter += amount
-        return counter.post_value
+        total: int | None = counter.post_value
+        return total
 
     def lock(self, path: str) -> KazooLock:
         return KazooLock(self, path)
@@ -197,7 +196,7 @@ class Adapter:
         item = self._locking_queue.get(timeout=1)
         if item is None or not self._locking_queue.consume():
             raise NothingTakenError
-        return item.decode()
+        return str(item, "utf-8")
 
 
 class Rejected(Exception):
@@ -215,7 +214,7 @@ class KazooLock:
     async def acquire(self) -> bool:
         self._troubles = self._adapter.troubles
         try:
-            return self._lock.acquire()
+            return bool(self._lock.acquire())
         except exceptions.KazooException:
             return False
 
@@ -300,7 +299,7 @@ def main(*argv: str) -> None:
     logging.basicConfig(level=logging.ERROR)
     client = KazooClient(servers, timeout=10)
     client.start(60)
-    run = Run(Adapter(client), Log(name, path), seed, until)
+    run = Run(cast(Calls, Adapter(client)), Log(name, path), seed, until)
     threads = [threading.Thread(target=block, args=(WORKLOADS[each](run),), name=each) for each in workloads]
     for each in threads:
         each.start()

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from clock import Clock
@@ -33,7 +34,7 @@ def prepare(client: KazooClient, count: int) -> list[str]:
     clear(client)
     client.create(ROOT)
     paths = [f"{ROOT}/n{number}" for number in range(count)]
-    outstanding(500, (lambda path=path: client.create_async(path, DATA) for path in paths))
+    outstanding(500, (partial(client.create_async, path, DATA) for path in paths))
     return paths
 
 
@@ -41,7 +42,7 @@ def clear(client: KazooClient) -> None:
     """Delete the nodes of an earlier run."""
     if client.exists(ROOT) is not None:
         names = client.get_children(ROOT)
-        outstanding(500, (lambda name=name: client.delete_async(f"{ROOT}/{name}") for name in names))
+        outstanding(500, (partial(client.delete_async, f"{ROOT}/{name}") for name in names))
         client.delete(ROOT)
 
 
@@ -63,14 +64,14 @@ def w2(client: KazooClient, clock: Clock) -> None:
 def w3(client: KazooClient, clock: Clock) -> None:
     prepare(client, 0)
     clock.start()
-    outstanding(1000, ((lambda n=n: client.create_async(f"{ROOT}/n{n}", DATA)) for n in range(10_000)))
+    outstanding(1000, (partial(client.create_async, f"{ROOT}/n{n}", DATA) for n in range(10_000)))
     clock.stop()
 
 
 def w4(client: KazooClient, clock: Clock) -> None:
     paths = prepare(client, 5000)
     clock.start()
-    outstanding(1000, ((lambda path=path: client.set_async(path, DATA)) for path in paths * 2))
+    outstanding(1000, (partial(client.set_async, path, DATA) for path in paths * 2))
     clock.stop()
 
 
@@ -93,7 +94,7 @@ def w5(client: KazooClient, clock: Clock) -> None:
     for path in paths:
         watching.DataWatch(path, watcher(path))
     clock.start()
-    outstanding(1000, ((lambda path=path: client.set_async(path, b"y" * 100)) for path in paths))
+    outstanding(1000, (partial(client.set_async, path, b"y" * 100) for path in paths))
     told.wait(120)
     clock.stop()
     watching.stop()

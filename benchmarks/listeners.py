@@ -62,7 +62,7 @@ def serve(count: int) -> None:
             if key.fileobj is not sys.stdin:
                 _accept(key.fileobj)
                 continue
-            lines = os.read(sys.stdin.fileno(), 65536).split()
+            lines = os.read(0, 65536).split()
             if not lines:
                 return
             for line in lines:

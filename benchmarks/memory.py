@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from run import HERE, JVM_OPTIONS
+from cutting import HERE
+from run import JVM_OPTIONS
 
 from txmirror.test.zookeeper import ZooKeeperProcess
 

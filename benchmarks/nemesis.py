@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from lagging import LaggingEnsemble
@@ -88,7 +88,7 @@ def plan(seed: int, seconds: float, clients: int) -> list[list[Fault]]:
     return plans
 
 
-class Clients:
+class Clients(Protocol):
     """The clients' processes. See ``histories.py``."""
 
     def signal(self, number: int, what: signal.Signals) -> None:
@@ -160,9 +160,9 @@ class Nemesis:
                 armed += [each.swallow_reply_to(operation) for operation in _SWALLOWED[fault.kind]]
 
         async def heal() -> None:
-            for each in armed:
-                each.addErrback(lambda _: None)
-                each.cancel()
+            for reply in armed:
+                reply.addErrback(lambda _: None)
+                reply.cancel()
             for each in proxies:
                 each.open()
                 each.resume()

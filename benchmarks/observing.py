@@ -57,6 +57,7 @@ class Observer:
         before: dict[str, str] | None = None
         end = until + SETTLE - 1
         while time.monotonic() < end:
+            present: dict[str, str] | None
             try:
                 present = await self._services()
             except ZooKeeperException:

@@ -16,6 +16,7 @@ from txmirror.wire import (
     CreateRequest,
     Cursor,
     FrameDecoder,
+    OversizedFrame,
     Request,
     encode_frame,
 )
@@ -33,6 +34,12 @@ def encoded(request: Request) -> bytes:
 
 def create(path: str) -> bytes:
     return encoded(CreateRequest(path, DATA, OPEN_ACL, 0))
+
+
+def _whole(frame: bytes | OversizedFrame) -> bytes:
+    """Return a frame that is within the limit."""
+    assert isinstance(frame, bytes)
+    return frame
 
 
 class Server:
@@ -57,7 +64,7 @@ class Server:
         decoder = FrameDecoder(1 << 24)
         while not (frames := decoder.feed(self._socket.recv(65536))):
             pass
-        return bytes(frames[0])
+        return _whole(frames[0])
 
     def outstanding(
         self, most: int, requests: Sequence[bytes], answered: Callable[[bytes], object] | None = None
@@ -103,4 +110,5 @@ class Server:
         decoder = FrameDecoder(1 << 24)
         while data := self._socket.recv(65536):
             for frame in decoder.feed(data):
-                yield struct.unpack_from(">i", bytes(frame))[0], bytes(frame)
+                whole = _whole(frame)
+                yield struct.unpack_from(">i", whole)[0], whole

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
-from txmirror.testing.history import Answer, Call, Fired, History, Hold, Operation, Outcome, from_lines, to_lines
+from txmirror.testing.history import Answer, Call, Fired, Get, History, Hold, Operation, Outcome, from_lines, to_lines
 
 
 class Log:
@@ -55,7 +55,7 @@ class Log:
 
     def watch_lost(self, operation: Operation) -> None:
         """Note that the client has reported that the watch of a read is lost."""
-        self._write(History((attrs.evolve(operation, call=attrs.evolve(operation.call, watch=False)),)))
+        self._write(History((attrs.evolve(operation, call=attrs.evolve(cast(Get, operation.call), watch=False)),)))
 
     def acquired(self, path: str, begin: int, token: int | None) -> Hold:
         """Note that the client holds a lock since a moment."""

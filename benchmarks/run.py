@@ -140,7 +140,7 @@ def write_charts(folder: Path, medians: dict[str, Medians], measured: str, round
     for name, (title, groups, columns) in CHARTS.items():
         if not groups.keys() <= medians.keys():
             continue
-        rows = [
+        rows: list[tuple[str | float, ...]] = [
             (group, NAMES.get(peer, peer), *(median[key] for key in columns))
             for workload, group in groups.items()
             for peer, median in medians[workload].items()

@@ -21,13 +21,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from charts import Conditions, write
 from embedded_workloads import cpu_of, memory_of
 from run import JVM_OPTIONS
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IUDPTransport
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import LoopingCall, deferLater, react
@@ -59,8 +60,9 @@ RUNS = {
 
 def serve(address: str, dns_port: str) -> None:
     """Serve events and DNS in this process, until it is killed; SIGUSR1 asks by how much its timer was late."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    reactor: Any = installed
     mirror = Mirror(address, reactor=reactor)
     catalog = Catalog(mirror, ROOT)
     streams = EventStreams(EventLog(catalog))
@@ -93,7 +95,12 @@ def serve(address: str, dns_port: str) -> None:
 
     tick()
     catalog.hold()
-    until_known = LoopingCall(lambda: catalog.known and until_known.running and until_known.stop())
+
+    def stop_when_known() -> None:
+        if catalog.known and until_known.running:
+            until_known.stop()
+
+    until_known = LoopingCall(stop_when_known)
     until_known.start(0.05).addCallback(begin)
     reactor.callWhenRunning(signal.signal, signal.SIGUSR1, end)
     reactor.run(installSignalHandlers=False)
@@ -110,9 +117,10 @@ class Reader(Protocol):
         self.rest = b""
 
     def connectionMade(self) -> None:
-        self.transport.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        transport: Any = self.transport
+        transport.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         if not self.reads:
-            self.transport.pauseProducing()
+            transport.pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:
         data = self.rest + data
@@ -183,8 +191,9 @@ class Commands(LineReceiver):
 
 def read(port: str, count: str) -> None:
     """Read streams in this process, until its standard input ends."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    reactor: Any = installed
     readers = Readers(int(count))
     commands = Commands(readers, int(port), reactor)
     StandardIO(commands)
@@ -209,7 +218,7 @@ class Questions(DatagramProtocol):
             message = dns.Message(id=self.count % 65536)
             message.addQuery(name, dns.SRV if self.count % 2 else dns.A)
             self.sent[message.id] = time.monotonic()
-            self.transport.write(message.toStr(), ("127.0.0.1", self.port))
+            cast(IUDPTransport, self.transport).write(message.toStr(), ("127.0.0.1", self.port))
 
     def datagramReceived(self, data: bytes, address: object) -> None:
         sent = self.sent.pop(int.from_bytes(data[:2], "big"), None)

@@ -52,7 +52,7 @@ from txmirror.types import ZnodeStat
 TIMEOUT = 10.0
 #: Seconds for entering and for leaving a double barrier.
 LIMIT = 6.0
-REFUSALS = {
+REFUSALS: dict[type[Exception], Refusal] = {
     BadVersionException: Refusal.BAD_VERSION,
     NoNodeException: Refusal.NO_NODE,
     NodeExistsException: Refusal.NODE_EXISTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from itertools import repeat
 
@@ -33,8 +34,12 @@ async def main(workload: str, servers: str, mirrors: list[Mirror], measurement: 
         await over
         assert [mirror.client.session_id for mirror in mirrors] == sessions, "a session has ended"
         for tree in trees:
-            measurement.end(lambda path, tree=tree: tree[path][0])
+            measurement.end(partial(_value, tree))
     await gatherResults([mirror.close() for mirror in mirrors])
+
+
+def _value(tree: Tree, path: str) -> bytes:
+    return tree[path][0]
 
 
 def follow(tree: Tree, number: int, measurement: Measurement) -> None:

@@ -74,7 +74,7 @@ async def find(registry: ServiceRegistry, mirror: Mirror, count: int) -> None:
         {
             **clock.figures,
             "peak": memory("VmHWM") - bare,
-            "nodes": sum(len(answer["children"]) for answer in answers if answer),
+            "nodes": sum(len(answer["children"]) for answer in answers),
         }
     )
     del answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from clock import Clock
@@ -19,7 +20,7 @@ DATA = b"x" * 100
 ROOT = "/txmirror-benchmark"
 
 
-def outstanding(most: int, requests: Iterable[Callable[[], Deferred[object]]]) -> Deferred[None]:
+def outstanding(most: int, requests: Iterable[Callable[[], Deferred[Any]]]) -> Deferred[None]:
     """Make requests, so many at a time; fires when all are answered."""
     waiting = iter(requests)
     done: Deferred[None] = Deferred()
@@ -55,7 +56,7 @@ async def prepare(client: Any, count: int, data: Any = DATA) -> list[str]:
     await clear(client)
     await client.create(ROOT)
     paths = [f"{ROOT}/n{number}" for number in range(count)]
-    await outstanding(500, (lambda path=path: client.create(path, data) for path in paths))
+    await outstanding(500, (partial(client.create, path, data) for path in paths))
     return paths
 
 
@@ -63,7 +64,7 @@ async def clear(client: Any) -> None:
     """Delete what an earlier run has left."""
     if await client.exists(ROOT) is not None:
         names = await client.get_children(ROOT)
-        await outstanding(500, (lambda name=name: client.delete(f"{ROOT}/{name}") for name in names))
+        await outstanding(500, (partial(client.delete, f"{ROOT}/{name}") for name in names))
         await client.delete(ROOT)
 
 
@@ -85,14 +86,14 @@ async def w2(client: Any, clock: Clock, data: Any = DATA) -> None:
 async def w3(client: Any, clock: Clock, data: Any = DATA) -> None:
     await prepare(client, 0, data)
     clock.start()
-    await outstanding(1000, ((lambda n=n: client.create(f"{ROOT}/n{n}", data)) for n in range(10_000)))
+    await outstanding(1000, (partial(client.create, f"{ROOT}/n{n}", data) for n in range(10_000)))
     clock.stop()
 
 
 async def w4(client: Any, clock: Clock, data: Any = DATA) -> None:
     paths = await prepare(client, 5000, data)
     clock.start()
-    await outstanding(1000, ((lambda path=path: client.set(path, data)) for path in paths * 2))
+    await outstanding(1000, (partial(client.set, path, data) for path in paths * 2))
     clock.stop()
 
 
@@ -112,9 +113,9 @@ async def w5(client: ZooKeeperClient, clock: Clock) -> None:
                 told.callback(None)
 
     for node in nodes:
-        node.addValueWatcher("benchmark", lambda value, path=node.path: changed(path, value))
+        node.addValueWatcher("benchmark", partial(changed, node.path))
     clock.start()
-    await outstanding(1000, ((lambda path=path: client.set(path, b"y" * 100)) for path in paths))
+    await outstanding(1000, (partial(client.set, path, b"y" * 100) for path in paths))
     await told
     clock.stop()
     await mirror.close()
@@ -131,7 +132,7 @@ async def q1(client: ZooKeeperClient, clock: Clock) -> None:
 async def q2(client: ZooKeeperClient, clock: Clock) -> None:
     queue = await empty_queue(client)
     clock.start()
-    await outstanding(200, ((lambda: queue.put(DATA)) for _ in range(10_000)))
+    await outstanding(200, (partial(queue.put, DATA) for _ in range(10_000)))
     clock.stop()
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from history_workloads import WORKLOADS, Run, arguments
+from history_workloads import WORKLOADS, Calls, Run, arguments
 from recording import Log
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
@@ -138,7 +138,8 @@ class OldLock:
         return bool(self._lock.acquired and self._client.connected)
 
     def release(self) -> Awaitable[None]:
-        return self._lock.release()
+        released: Awaitable[None] = self._lock.release()
+        return released
 
 
 async def main(reactor: Any, *argv: str) -> None:
@@ -146,7 +147,7 @@ async def main(reactor: Any, *argv: str) -> None:
     servers, name, seed, until, workloads, path = arguments(list(argv))
     adapter = Adapter(reactor, servers)
     await adapter.connect()
-    run = Run(adapter, Log(name, path), seed, until)
+    run = Run(cast(Calls, adapter), Log(name, path), seed, until)
     await gatherResults([Deferred.fromCoroutine(WORKLOADS[each](run)) for each in workloads], consumeErrors=True)
     await adapter.client.close()
 

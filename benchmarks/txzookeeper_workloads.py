@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import Any
 
 from clock import Clock
@@ -31,7 +32,8 @@ async def w5(client: Any, clock: Clock, data: str) -> None:
         answer, changed = watching.get_and_watch(path)
         # What is closed in the end is no news.
         changed.addCallbacks(lambda _: watch(path), lambda _: None)
-        return answer.addCallback(lambda value: read(path, value[0]))
+        seen: Deferred[None] = answer.addCallback(lambda value: read(path, value[0]))
+        return seen
 
     def read(path: str, value: str) -> None:
         if value == "y" * 100 and path in left:
@@ -39,9 +41,9 @@ async def w5(client: Any, clock: Clock, data: str) -> None:
             if not left:
                 told.callback(None)
 
-    await outstanding(500, (lambda path=path: watch(path) for path in paths))
+    await outstanding(500, (partial(watch, path) for path in paths))
     clock.start()
-    await outstanding(1000, ((lambda path=path: client.set(path, "y" * 100)) for path in paths))
+    await outstanding(1000, (partial(client.set, path, "y" * 100) for path in paths))
     await told
     clock.stop()
     await watching.close()

@@ -621,19 +621,24 @@ class ScaleTests(TransferTestCase):
     def test_cut(self) -> None:
         """An export and an import that are cut in the middle, and done again, are equal. The tree has every shape."""
         self.make("/app")
-        transaction = self.other.transaction()
-        for number in range(2000):
-            parts = [f"{digit}" for digit in f"{number:04}"]
-            for depth in range(1, 5):
-                if not any(int(part) for part in parts[depth:]):
-                    transaction.create("/app/" + "/".join(parts[:depth]), f"{number}".encode())
-        self.world.result(transaction.commit())
-        command = self.start("export", "/app", self.file, "--rate", "1000")
+        count = int(os.environ.get("TXMIRROR_SUBTREE_NODES", "2000"))
+        half = str(count // 2)
+        for begin in range(0, count, 2000):
+            transaction = self.other.transaction()
+            for number in range(begin, min(begin + 2000, count)):
+                digits = f"{number:0{len(str(count - 1))}}"
+                for depth in range(1, len(digits) + 1):
+                    if not int(digits[depth:] or "0"):
+                        transaction.create("/app/" + "/".join(digits[:depth]), f"{number}".encode())
+            self.world.result(transaction.commit())
+        command = self.start("export", "/app", self.file, "--rate", half)
         self.world.pass_time(1.0)
         command.interrupt(15)
         self.assert_ended(command, 143)
+        lines = Path(self.file).read_bytes().count(b"\n")
+        self.assertTrue(count // 4 < lines < count, lines)
         self.do("export", "/app", self.file, "--resume")
-        command = self.start("import", "/copy", self.file, "--rate", "1000")
+        command = self.start("import", "/copy", self.file, "--rate", half)
         self.world.pass_time(1.0)
         command.interrupt(15)
         self.assert_ended(command, 143)
