@@ -410,6 +410,13 @@ class BrowserTests(SynchronousTestCase):
                 found += [f"{name} at {width}: {each}" for each in self.browser.run(_OVERFLOW, width == WIDE)]
         self.assertEqual(sorted(set(found)), [])
 
+    def test_routes(self) -> None:
+        """In a narrow window a route breaks only at a space or after a slash."""
+        self.browser.open((SITE / "operations" / "http.html").as_uri(), width=NARROW)
+        routes = self.browser.lines("table.routes td:first-child code")
+        self.assertIn("PUT /v1/daemon/services/{id}/checks/{check}", ["".join(lines) for lines in routes])
+        self.assertEqual([lines for lines in routes if not all(line.endswith(("/", " ")) for line in lines[:-1])], [])
+
     def test_charts(self) -> None:
         """In a narrow window and on a small screen, no text of a chart is cut off or lies on another one."""
         found = []

@@ -124,6 +124,24 @@ class Browser:
         )
         return found
 
+    def lines(self, selector: str) -> list[list[str]]:
+        """Return the lines in which each element for a selector shows its text."""
+        script = """return [...document.querySelectorAll(arguments[0])].map((element) => {
+            const lines = new Map(), range = document.createRange();
+            const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+            while (texts.nextNode()) {
+                for (let at = 0; at < texts.currentNode.length; at++) {
+                    range.setStart(texts.currentNode, at);
+                    range.setEnd(texts.currentNode, at + 1);
+                    const bottom = Math.round(range.getBoundingClientRect().bottom);
+                    lines.set(bottom, (lines.get(bottom) ?? "") + range.toString());
+                }
+            }
+            return [...lines.values()];
+        });"""
+        found: list[list[str]] = self.run(script, selector)
+        return found
+
     def wait(self, look: Callable[[], bool], what: str) -> float:
         """Wait until something is seen, and return how long it took, in seconds."""
         began = time.monotonic()

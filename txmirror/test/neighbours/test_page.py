@@ -242,27 +242,11 @@ class LiveTests(PageTestCase):
         self.check_quiet()
 
     def check_lines(self, selector: str, path: str) -> None:
-        """Check that an element shows a path in several lines, which end with a slash."""
-        lines = self.lines(selector)
+        """Check that the first element for a selector shows a path in several lines, which end with a slash."""
+        lines = self.browser.lines(selector)[0]
         self.assertEqual("".join(lines), path)
         self.assertGreater(len(lines), 1)
         self.assertEqual([line for line in lines[:-1] if not line.endswith("/")], [])
-
-    def lines(self, selector: str) -> list[str]:
-        """Return the lines in which the first element for a selector shows its text."""
-        script = """const element = document.querySelector(arguments[0]), lines = new Map(), range = document.createRange();
-            const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
-            while (texts.nextNode()) {
-                for (let at = 0; at < texts.currentNode.length; at++) {
-                    range.setStart(texts.currentNode, at);
-                    range.setEnd(texts.currentNode, at + 1);
-                    const bottom = Math.round(range.getBoundingClientRect().bottom);
-                    lines.set(bottom, (lines.get(bottom) ?? "") + range.toString());
-                }
-            }
-            return [...lines.values()];"""
-        found: list[str] = self.browser.run(script, selector)
-        return found
 
     def register_many(self) -> None:
         """Register services, some with instances that have a problem, and let the daemon's own one fail for a while."""
