@@ -46,11 +46,11 @@ def edit(invocation: Invocation, path: str) -> int:
     Nothing is written if the text stays the same, if the editor fails, or if somebody else has changed the node meanwhile. Then the
     edited text is kept, and the message names the file.
     """
-    editor = find_program(_editor(os.environ), invocation.stdin)
+    editor = find_program(_editor(os.environ, terminal=invocation.stdin.isatty()), invocation.stdin)
     return invocation.run(lambda run: editing.edit(run, path, lambda file: editor.child(run.reactor, file)))
 
 
-def _editor(environment: Mapping[str, str]) -> list[str]:
+def _editor(environment: Mapping[str, str], *, terminal: bool) -> list[str]:
     for variable in ("VISUAL", "EDITOR"):
         text = environment.get(variable, "").strip()
         if text:
@@ -60,6 +60,8 @@ def _editor(environment: Mapping[str, str]) -> list[str]:
                 raise click.UsageError(
                     f"{variable}: {text!r} cannot be split into arguments: {str(error).lower()}"
                 ) from None
+    if not terminal:
+        raise click.UsageError("without a terminal, vi cannot run: set EDITOR, or use 'get --raw' and 'set'")
     return ["vi"]
 
 

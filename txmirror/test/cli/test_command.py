@@ -129,6 +129,18 @@ class UsageTests(CommandLineTestCase):
             self.assert_refused(*arguments, "", says="Invalid value for '[FILE]': '' is no name of a file")
         self.assert_refused("diff", "/", "--file", "", says="Invalid value for '--file': '' is no name of a file")
 
+    def test_editor(self) -> None:
+        """Without a variable and without a terminal there is no editor; vi needs a terminal."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "vi").touch(0o755)
+        os.environ.update(EDITOR="", VISUAL="", PATH=str(folder))
+        self.assert_refused(
+            "edit", "/a", says="edit: without a terminal, vi cannot run: set EDITOR, or use 'get --raw'"
+        )
+        self.assertEqual(self.main("edit", "/a", stdin=Input(terminal=True)), 0)
+        self.assertEqual(len(self.launched), 1)
+
     def test_shells(self) -> None:
         """The possible values of a missing argument are on the same line."""
         self.assert_refused("completion", says="Missing argument 'SHELL'. Choose from: bash, zsh, fish")
