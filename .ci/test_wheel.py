@@ -219,7 +219,7 @@ class DescriptionTests(SynchronousTestCase):
             shutil.copy(copied_tree() / name, folder / name)
         program = (copied_tree() / "setup.py").read_text(encoding="utf-8")
         address = "https://source.example/txmirror/"
-        changed = program.replace("\nFILES_URL = None\n", f"\nFILES_URL = {address!r}\n")
+        changed = program.replace("\nFILES_URL: str | None = None\n", f"\nFILES_URL = {address!r}\n")
         self.assertNotEqual(changed, program)
         (folder / "setup.py").write_text(changed, encoding="utf-8")
         made = f"build_meta.prepare_metadata_for_build_wheel({str(folder)!r})"
