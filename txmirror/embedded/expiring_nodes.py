@@ -15,6 +15,9 @@ from txmirror.embedded.ephemeral_owners import ttl_of
 from txmirror.embedded.tree import Node
 from txmirror.timers import Timer
 
+#: The shortest time between two checks, in seconds.
+_MOMENT = 1e-6
+
 
 class NodeExpirer:
     """Deletes empty containers and expired TTL nodes. It runs a timer only while there are containers or TTL nodes.
@@ -46,7 +49,9 @@ class NodeExpirer:
     def _set_timer(self) -> None:
         if self._started is not None and self._database.tree.expiring_nodes and not self._timer.running:
             passed = self._clock.seconds() - self._started
-            self._timer.start(self._interval - passed % self._interval)
+            remaining = self._interval - passed % self._interval
+            # After a check, rounding can leave a moment that is too short to move the time.
+            self._timer.start(remaining if remaining > _MOMENT else self._interval)
 
     def _delete_due(self) -> None:
         tree = self._database.tree

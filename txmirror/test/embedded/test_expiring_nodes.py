@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from txmirror.embedded.ephemeral_owners import CONTAINER, session_of, ttl_of, ttl_owner
 from txmirror.errors import BadArgumentsException, NodeExistsException, UnimplementedException
 from txmirror.test.embedded.peer import Event, ServerTestCase
+from txmirror.testing import MemoryReactor, World
 from txmirror.types import OPEN_ACL, EventType
 from txmirror.wire import Create2Response, CreateContainerRequest, CreateRequest, CreateTTLRequest, Request
 
@@ -61,6 +62,22 @@ class ContainerTests(ExpiringNodeTestCase):
         self.container("/k")
         self.pass_time(100)
         self.assertTrue(self.client.exists("/k"))
+
+    def test_rounding(self) -> None:
+        """A check that comes a moment too early, because of rounding, is not repeated at the same instant."""
+        reactor = MemoryReactor()
+        reactor.pass_time(8.1)
+        self.assertLess(8.1 + 60 - 8.1, 60)
+        with World(reactor=reactor, container_check_interval=60.0) as world:
+            client = world.client()
+            world.result(client.create_container("/k"))
+            world.pass_time(60)
+            world.result(client.create("/k/1"))
+            world.result(client.delete("/k/1"))
+            world.pass_time(59)
+            self.assertIsNotNone(world.result(client.exists("/k")))
+            world.pass_time(1)
+            self.assertIsNone(world.result(client.exists("/k")))
 
     def test_nested(self) -> None:
         """The one around it goes at the next look."""
