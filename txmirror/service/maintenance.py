@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from txmirror.deferreds import follow
 from txmirror.files import UnsafeFileError, read_file, replace_file, set_aside_for
 from txmirror.json_text import JSONReader, JSONWriter
 from txmirror.printable import on_one_line
@@ -99,7 +100,7 @@ class Maintenance:
         :param name: a service's id, or :data:`HOST`.
         :param reason: the reason, for people.
         :param until: the end, in seconds since the Unix epoch; None sets none.
-        :returns: fires when the file is written, or cannot be, which is logged.
+        :returns: fires when the file is written, or cannot be, which is logged. It never fails. Cancelling ends only the wait.
         """
         self._flags[name] = Flag(reason, self._reactor.seconds(), until)
         self._log.warn("{name} is in maintenance from now on: {reason}.", name=_called(name), reason=reason)
@@ -118,7 +119,8 @@ class Maintenance:
     def _apply(self) -> Deferred[None]:
         self._start_timer()
         self._changed()
-        return Deferred.fromCoroutine(self._write())
+        # A write that has begun ends before the next one begins.
+        return follow(Deferred.fromCoroutine(self._write()))
 
     def _start_timer(self) -> None:
         ends = [flag.until for flag in self._flags.values() if flag.until is not None]

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txmirror.deferreds import Waiters
+from txmirror.deferreds import Waiters, follow
 from txmirror.printable import on_one_line
 from txmirror.retrying import RetryTimer
 from txmirror.service import state_file
@@ -31,7 +31,8 @@ class StateService(Service):
 
     The file is JSON, mode 0600, and replaced atomically. A damaged file, one of another version or another owner, and one that
     others may read, is renamed to ``.damaged``, with a warning. If the file cannot be written, that is logged once, and it is tried
-    again at growing intervals; until it succeeds, the session is not handed over.
+    again at growing intervals; until it succeeds, the session is not handed over. A file that lacks a znode of the session is deleted
+    then: the next process would take over the session, and leave that znode registered for ever.
 
     Its stop waits for the registrations that use it: a program can stop all its services at once, as ``MultiService`` does.
 
@@ -133,10 +134,10 @@ class StateService(Service):
         """Write a session to the file, unless it is written already. Of several that wait, only the latest is written.
 
         :returns: fires with True when it is on the disk; with False if it cannot be written, or another one was written in its
-            place. It never fails.
+            place. It never fails. Cancelling ends only the wait: a write that has begun ends before the next one begins.
         """
         self._wanted = saved
-        return Deferred.fromCoroutine(self._save(saved))
+        return follow(Deferred.fromCoroutine(self._save(saved)))
 
     async def _save(self, saved: SavedSession) -> bool:
         await self._turn.acquire()
@@ -150,11 +151,21 @@ class StateService(Service):
             return True
         except OSError as error:
             self._note_failure(error)
+            await self._remove_incomplete(saved)
             if self.running:
                 self._again.start()
             return False
         finally:
             self._turn.release()
+
+    async def _remove_incomplete(self, saved: SavedSession) -> None:
+        """Delete the file, unless it has the session and all its znodes."""
+        if self._written is not None and self._written.covers(saved):
+            return
+        self._written = None
+        # A disk that is full permits this; if it cannot be done, there is nothing left to try.
+        with contextlib.suppress(OSError):
+            await run_in_thread(self._reactor, state_file.remove, self._path)
 
     def _save_again(self) -> None:
         if self._wanted is not None:
@@ -163,11 +174,11 @@ class StateService(Service):
     def forget(self) -> Deferred[None]:
         """Delete the file: its session has ended.
 
-        :returns: fires when it is deleted, or cannot be, which is logged. It never fails.
+        :returns: fires when it is deleted, or cannot be, which is logged. It never fails. Cancelling ends only the wait.
         """
         self._wanted = None
         self._again.stop()
-        return Deferred.fromCoroutine(self._forget())
+        return follow(Deferred.fromCoroutine(self._forget()))
 
     async def _forget(self) -> None:
         if self._lock is None:

@@ -71,6 +71,11 @@ class SavedSession:
     paths: Mapping[str, str]
     """The znodes of the services, by their ids: each may exist in the session."""
 
+    def covers(self, other: SavedSession) -> bool:
+        """Return whether this is the same session as another one, with all of its znodes."""
+        same = self.ticket.session_id == other.ticket.session_id
+        return same and set(other.paths.values()) <= set(self.paths.values())
+
 
 def lock(path: Path) -> int:
     """Take the lock beside a state file, without waiting, and write the pid into it.

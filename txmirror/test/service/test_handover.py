@@ -461,11 +461,7 @@ class FileTests(HandoverTestCase):
 
     def test_cannot_be_written(self) -> None:
         """If the file cannot be written, services are registered all the same, and one line is logged."""
-
-        def full(path: Path, saved: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        self.patch(state_file, "write", full)
+        self.fill_disk()
         daemon = self.daemon(service("a", checks=0), state=True)
         self.assertEqual(list(self.registered()), ["a"])
         self.server.expire_session(self.session(daemon))
@@ -477,11 +473,7 @@ class FileTests(HandoverTestCase):
     def test_written_later(self) -> None:
         """A file that could not be written, because the disk was full, is written when there is space again."""
         write = state_file.write
-
-        def full(path: Path, saved: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        self.patch(state_file, "write", full)
+        self.fill_disk()
         self.daemon(service("a", checks=0), state=True)
         self.reactor.pass_time(60)
         self.assertFalse(self.state_file.exists())
@@ -490,6 +482,54 @@ class FileTests(HandoverTestCase):
         self.assertIn("a", self.saved()["services"])
         self.assertEqual(len(self.log.about("cannot be written")), 1)
         self.assertEqual(len(self.log.about("is written again")), 1)
+
+    def fill_disk(self) -> None:
+        """Let the state file be written no more."""
+
+        def full(path: Path, saved: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(state_file, "write", full)
+
+    def test_incomplete(self) -> None:
+        """A znode that could not be written to the file does not stay registered for ever, in a session that is taken over."""
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.fill_disk()
+        self.write(service("a", checks=0), service("b", checks=0), state=True)
+        daemon.reload()
+        self.reactor.settle()
+        self.assertEqual(list(self.registered()), ["a", "b"])
+        self.kill(daemon)
+        self.daemon(service("a", checks=0), state=True)
+        self.reactor.pass_time(3 * S)
+        self.assertEqual(list(self.registered()), ["a"])
+
+    def test_complete(self) -> None:
+        """A file that has all znodes of the session stays when it cannot be replaced: the session is handed over."""
+        daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
+        self.fill_disk()
+        self.write(service("a", checks=0), state=True)
+        daemon.reload()
+        self.reactor.pass_time(30)
+        session, czxid = self.session(daemon), self.stat("a").czxid
+        self.kill(daemon)
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.assertEqual((self.session(daemon), self.stat("a").czxid), (session, czxid))
+
+    def test_incomplete_for_ever(self) -> None:
+        """A file that can be neither replaced nor deleted, on a disk that is read-only, is no reason to stop."""
+
+        def refuse(path: Path) -> None:
+            raise OSError(30, "Read-only file system")
+
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.fill_disk()
+        self.patch(state_file, "remove", refuse)
+        self.write(service("b", checks=0), state=True)
+        daemon.reload()
+        self.reactor.pass_time(30)
+        self.assertEqual(list(self.registered()), ["b"])
+        self.assertEqual(len(self.log.about("cannot be written")), 1)
 
     def test_lock_without_space(self) -> None:
         """On a full disk the file is locked all the same."""
