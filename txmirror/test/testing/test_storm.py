@@ -64,9 +64,9 @@ _FEW = settings().max_examples < 10
 _STEPS = 100
 
 
-def run_child(*arguments: str, status: int = 0) -> bytes:
+def run_child(*arguments: str, status: int = 0, module: str = "txmirror.testing.storm") -> bytes:
     """Run the command in a child process, and return its output."""
-    command = [sys.executable, "-m", "txmirror.testing.storm", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     environment = {**os.environ, "PYTHONHASHSEED": "random"}
     ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False, timeout=60)
     assert ended.returncode == status, ended
