@@ -20,7 +20,7 @@ from txmirror.embedded.faults import Effect, Fault
 from txmirror.embedded.request_queue import RequestQueue
 from txmirror.embedded.server_state import Access, ServerState
 from txmirror.embedded.sessionless import SessionlessConnection
-from txmirror.embedded.sessions import Session, SessionConnection
+from txmirror.embedded.sessions import CLOSED_BY_CLIENT, Session, SessionConnection
 from txmirror.errors import (
     AuthFailedException,
     MarshallingErrorException,
@@ -274,7 +274,7 @@ class RequestProcessor:
 
     def _end_session(self, header: RequestHeader) -> None:
         if self.session is not None:
-            self._sessions.end(self.session, "closed by its client", self)
+            self._sessions.end(self.session, CLOSED_BY_CLIENT, self)
         if not self._server.version.keeper:
             self._reply(header)
         self._connection.close()

@@ -18,6 +18,8 @@ from txmirror.embedded.database import Database
 
 #: The most sessions of clients that are ahead that are remembered, for the log.
 _MOST_AHEAD = 1000
+#: The reason for the end of a session that its client has closed.
+CLOSED_BY_CLIENT = "closed by its client"
 
 
 class SessionConnection(Protocol):

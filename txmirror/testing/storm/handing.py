@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
+from txmirror.embedded.sessions import CLOSED_BY_CLIENT
 from txmirror.errors import ClosingException
 from txmirror.testing.storm.parts import Scene
 from txmirror.testing.storm.replies import Replies
@@ -101,7 +102,7 @@ class HandingOver:
         handed, generation = self._handed
         if handed and generation == self._scene.truth.generation:
             reason = self._scene.journal.ended.get(handed)
-            kept = client.session_id == handed or (reason is not None and "client closed" not in reason)
+            kept = client.session_id == handed or reason not in (None, CLOSED_BY_CLIENT)
             self._replies.check_that(
                 kept, f"has handed over {handed:#x}, which has ended ({reason}), and is in {client.session_id:#x}"
             )
