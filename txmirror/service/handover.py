@@ -158,9 +158,12 @@ class Handover:
 
     def saved(self, ticket: SessionTicket) -> SavedSession:
         """Return the session with this ticket as the state file keeps it."""
-        return SavedSession(
-            ticket, self._client.session_timeout, self._settings.servers, self._settings.origin, self._paths
-        )
+        paths, former = self._paths, self._former
+        if former is not None and former.ticket.session_id == ticket.session_id:
+            # If this process is killed now, the next one has to decide about these znodes.
+            known = set(paths.values())
+            paths = {**{f"{path} (former)": path for path in former.paths.values() if path not in known}, **paths}
+        return SavedSession(ticket, self._client.session_timeout, self._settings.servers, self._settings.origin, paths)
 
     # Steps.
 
@@ -171,7 +174,7 @@ class Handover:
         preparing.addErrback(self._failed)
 
     async def _prepare_session(self, session_id: int) -> None:
-        saved = await self._save()
+        saved: Mapping[str, str] | None = await self._save()
         former = self._former
         if former is not None:
             if session_id == former.ticket.session_id:
@@ -180,6 +183,8 @@ class Handover:
             else:
                 await self._look_for_leftovers(former)
             self._former = None
+            # The file is written again, without the znodes that were removed.
+            saved = None
         if session_id != self._paused_in:
             self._paused_in = session_id
             if (pause := self._pause()) > 0:

@@ -34,6 +34,12 @@ class HandoverTestCase(DaemonTestCase):
         content: dict[str, object] = json.loads(self.state_file.read_text())
         return content
 
+    def paths(self) -> list[str]:
+        """Return the znodes in the state file."""
+        saved, _ = state_file.read(self.state_file)
+        assert saved is not None
+        return list(saved.paths.values())
+
     def session(self, daemon: Daemon) -> int:
         session = daemon.registrations.session
         assert session is not None
@@ -239,6 +245,19 @@ class KilledTests(HandoverTestCase):
             self.reactor.pass_time(10)
             self.assertEqual(list(self.registered()), ["b", "c"], kind)
             self.end(daemon)
+
+    def test_killed_meanwhile(self) -> None:
+        """A process that is killed before it has looked at the last one's znodes leaves them to the next one, in the file."""
+        daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
+        self.kill(daemon)
+        self.server.delay_next("exists", 0.05)
+        daemon = self.daemon(service("b", checks=0), state=True)
+        self.assertEqual(set(self.paths()), {"/services/a:1", "/services/b:1"})
+        self.kill(daemon)
+        self.reactor.pass_time(1)
+        self.daemon(service("b", checks=0), state=True)
+        self.assertEqual(list(self.registered()), ["b"])
+        self.assertEqual(set(self.paths()), {"/services/b:1"})
 
 
 class StopTests(HandoverTestCase):
