@@ -17,7 +17,6 @@ from txmirror.service import state
 from txmirror.service.handover import Claim
 from txmirror.service.maintenance import Maintenance
 from txmirror.service.registrations import RegistrationsService
-from txmirror.service.state import StateService
 from txmirror.service.supervisor import Supervisor
 from txmirror.test.pages.found import tested_blocks
 from txmirror.test.service.storms.process import bury
@@ -77,14 +76,6 @@ class PlantedTests(StormTestCase):
             if self.run_storm(seed).failed is not None:
                 return
         self.fail(f"not found within {count} seeds")
-
-    def test_incomplete_state_file(self) -> None:
-        """A state file without a znode of its session is found."""
-
-        async def keep(self: StateService, saved: object) -> None:
-            pass
-
-        self.find(StateService, "_remove_incomplete", keep, 100)
 
     def test_save_cut_off(self) -> None:
         """A state file that is replaced by an earlier content, because a write was cancelled and went on, is found."""

@@ -63,6 +63,9 @@ class _Provider(ServiceProvider):
     def using(self, instance: Instance) -> Iterator[Instance]:
         """Count a use."""
         self.uses += 1
+        if instance.name in self._marks.probes and instance.port is not None:
+            # It came back, and was picked as a probe before anybody was notified.
+            self._left.pop(instance.port, None)
         try:
             with super().using(instance):
                 yield instance

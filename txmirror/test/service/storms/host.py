@@ -54,6 +54,11 @@ class Running:
         session = self.daemon.registrations.session
         return 0 if session is None else session.client.session_id
 
+    def failing(self) -> set[str]:
+        """Return the services with a check that fails, and those that depend on them. The daemon may not have noticed it yet."""
+        failing = {name for name, last in self.statuses.items() if any(each is not Status.OK for each in last.values())}
+        return {each for name in sorted(failing) for each in (name, *dependants(self.applied, name))}
+
     def find(self, name: str) -> StormService | None:
         """Return a service that is in effect."""
         return next((each for each in self.applied if each.name == name), None)
@@ -94,8 +99,8 @@ class Host:
         self._reconfigured = reconfigured
         self._stopping: list[Running] = []
         self._written: Sequence[StormService] = ()
-        #: The services that the last process had in maintenance; None if its file may lack one.
-        self._kept: frozenset[str] | None = None
+        #: The services that the last process had in maintenance, and whether it had written all of them to the file.
+        self._maintained, self._written_down = frozenset[str](), True
         #: The services that were in effect last.
         self._former: Sequence[StormService] = ()
         self._head = self._choose_head(random)
@@ -170,7 +175,11 @@ class Host:
         self.running = running
         self._compare(self._written)
         flags = frozenset(daemon.supervisor.maintenance.flags)
-        self._check_that(self._kept in (None, flags), f"{sorted(flags)} is in maintenance, and was {self._kept}")
+        if flags != self._maintained:
+            self._check_that(
+                not self._written_down, f"{sorted(flags)} is in maintenance, and was {sorted(self._maintained)}"
+            )
+            self._reconfigured(self)
 
     def _phase(self, running: Running, phase: Phase) -> None:
         if phase is Phase.RELOADED:
@@ -234,7 +243,8 @@ class Host:
         assert state is not None
         state._unlock()
         maintenance = running.daemon.supervisor.maintenance
-        self._kept = frozenset(maintenance.flags) if maintenance.kept and not len(running.pending) else None
+        self._maintained = frozenset(maintenance.flags)
+        self._written_down = maintenance.kept and not len(running.pending)
 
     # Operators.
 

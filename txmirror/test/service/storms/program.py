@@ -100,6 +100,12 @@ class DaemonProgram:
         assert host.running is not None
         self._registered.excuse(host, name, *dependants(host.running.applied, name))
 
+    def _excuse_path(self, path: str) -> None:
+        for host in self._hosts:
+            for service in () if host.running is None else host.running.applied:
+                if service.path == path:
+                    self._excuse(host, service.name)
+
     def _choose(self, host: Host, random: Random) -> StormService | None:
         assert host.running is not None
         supervised = host.running.daemon.supervisor.services
@@ -162,12 +168,10 @@ class DaemonProgram:
         """Check all that must hold at any moment."""
         for host in self._hosts:
             host.check()
-        now = self._scene.world.reactor.seconds()
-        changed = {path for path, until in self._meddling.items() if now <= until}
-        for host in self._hosts:
-            for service in () if host.running is None else host.running.applied:
-                if service.path in changed:
-                    self._excuse(host, service.name)
+        for path, until in list(self._meddling.items()):
+            self._excuse_path(path)
+            if until < self._scene.world.reactor.seconds():
+                del self._meddling[path]
         self._registered.check(self._hosts)
         self._scene.raise_complaints()
 

@@ -60,9 +60,10 @@ class Registered:
                 node = nodes.get(steady.path)
                 same = node is not None and node.czxid == steady.czxid
                 self._scene.check(same, f"{host.name}: {steady.path} was withdrawn for no reason")
+            failing = running.failing()
             for name, supervision in running.daemon.supervisor.services.items():
                 service = running.find(name)
-                if service is None or supervision.condition is not Condition.REGISTERED:
+                if service is None or name in failing or supervision.condition is not Condition.REGISTERED:
                     continue
                 node = nodes.get(service.path)
                 if node is not None and node.owner == session:
