@@ -13,15 +13,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.deferreds import Waiters
-from txmirror.errors import BadVersionException, NoNodeException, ZooKeeperException
+from txmirror.errors import BadVersionException, ConnectionLossException, NoNodeException, ZooKeeperException
 from txmirror.interfaces import ISessionHolder, IZooKeeperClient
 from txmirror.printable import session_name
+from txmirror.retrying import RetryTimer
 from txmirror.service.session_settings import SessionSettings
 from txmirror.service.state_file import SavedSession
 from txmirror.types import SessionTicket, ZnodeStat
 
 #: The password of all sessions of ClickHouse Keeper, which resumes none of them.
 _KEEPER = bytes(16)
+#: The first and the longest pause before a session is prepared again that a server has refused to prepare, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
 
 
 class Claim(enum.Enum):
@@ -91,6 +94,7 @@ class Handover:
         self._lingering: dict[str, int] = {}
         self._waiting: Waiters[None] = Waiters()
         self._preparing: Deferred[None] | None = None
+        self._again = RetryTimer(reactor, self._prepare, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
 
     # Writes wait here: registrations take this object for their rate limit.
 
@@ -147,6 +151,7 @@ class Handover:
     def stop(self) -> None:
         """Stop preparing. The znodes stay as they were declared: when the mirror closes, all withdrawals seem to be complete."""
         self._stopped = True
+        self._again.stop()
         if self._preparing is not None:
             self._preparing.cancel()
 
@@ -168,6 +173,7 @@ class Handover:
     # Steps.
 
     def _prepare(self) -> None:
+        self._again.stop()
         if self._preparing is not None:
             self._preparing.cancel()
         self._preparing = preparing = Deferred.fromCoroutine(self._prepare_session(self._session_id))
@@ -195,6 +201,7 @@ class Handover:
 
     def _open(self) -> None:
         self._ready = True
+        self._again.reset()
         self._waiting.fire(None)
 
     async def _save(self) -> Mapping[str, str]:
@@ -274,13 +281,21 @@ class Handover:
 
     def _failed(self, failure: Failure) -> None:
         # After a lost connection the next one prepares the session again.
-        if not failure.check(ZooKeeperException, CancelledError):
+        if failure.check(ZooKeeperException) and not failure.check(ConnectionLossException):
+            # The server has replied with an error that will pass: it may limit the rate of requests.
+            if not (self._stopped or self._ready or _ends_session(failure)):
+                self._again.start()
+        elif not failure.check(ZooKeeperException, CancelledError):
             self._log.failure("The session could not be prepared because of a bug.", failure=failure)
             self._open()
 
 
 def _owner(stat: ZnodeStat | None) -> int:
     return 0 if stat is None else stat.ephemeralOwner
+
+
+def _ends_session(failure: Failure) -> bool:
+    return isinstance(failure.value, ZooKeeperException) and failure.value.session_over
 
 
 def _lost(error: ZooKeeperException) -> bool:

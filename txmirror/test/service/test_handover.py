@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from txmirror.checks import Status
+from txmirror.errors import ThrottledOpException
 from txmirror.service import Daemon, StateService, state, state_file
 from txmirror.service.state_file import StateFileHeldError
 from txmirror.service.supervision import Condition
@@ -245,6 +246,16 @@ class KilledTests(HandoverTestCase):
             self.reactor.pass_time(10)
             self.assertEqual(list(self.registered()), ["b", "c"], kind)
             self.end(daemon)
+
+    def test_throttled(self) -> None:
+        """A server that refuses a request for a while, without closing the connection, is asked again."""
+        daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
+        self.kill(daemon)
+        for _ in range(2):
+            self.server.fail_next("exists", ThrottledOpException())
+        self.daemon(service("b", checks=0), service("c", checks=0), state=True)
+        self.reactor.pass_time(4)
+        self.assertEqual(list(self.registered()), ["b", "c"])
 
     def test_killed_meanwhile(self) -> None:
         """A process that is killed before it has looked at the last one's znodes leaves them to the next one, in the file."""
