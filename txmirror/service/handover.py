@@ -280,22 +280,20 @@ class Handover:
             )
 
     def _failed(self, failure: Failure) -> None:
-        # After a lost connection the next one prepares the session again.
-        if failure.check(ZooKeeperException) and not failure.check(ConnectionLossException):
-            # The server has replied with an error that will pass: it may limit the rate of requests.
-            if not (self._stopped or self._ready or _ends_session(failure)):
-                self._again.start()
-        elif not failure.check(ZooKeeperException, CancelledError):
+        error = failure.value
+        if isinstance(error, CancelledError):
+            return
+        if not isinstance(error, ZooKeeperException):
             self._log.failure("The session could not be prepared because of a bug.", failure=failure)
             self._open()
+        elif not (self._stopped or self._ready or error.session_over or isinstance(error, ConnectionLossException)):
+            # The connection is still there: no other one will begin the preparation again.
+            self._log.warn("The session could not be prepared: {reason}. Retrying.", reason=str(error))
+            self._again.start()
 
 
 def _owner(stat: ZnodeStat | None) -> int:
     return 0 if stat is None else stat.ephemeralOwner
-
-
-def _ends_session(failure: Failure) -> bool:
-    return isinstance(failure.value, ZooKeeperException) and failure.value.session_over
 
 
 def _lost(error: ZooKeeperException) -> bool:

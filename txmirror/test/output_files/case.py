@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.interfaces import IReactorThreads
 from twisted.logger import globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from txmirror.configuration import Watch
 from txmirror.output_files import OutputFile
 from txmirror.test.service.case import Log
+from txmirror.test.threaded import ThreadedClock
 from txmirror.testing import World
 
 PATH = "/services/web"
@@ -26,48 +23,6 @@ def logged(test: SynchronousTestCase) -> Log:
     globalLogPublisher.addObserver(log)
     test.addCleanup(globalLogPublisher.removeObserver, log)
     return log
-
-
-@implementer(IReactorThreads)
-class HeldThreads:
-    """The threads of a reactor, in which nothing runs before the test lets it."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-
-    def getThreadPool(self) -> Any:
-        return self
-
-    def callInThreadWithCallback(
-        self, on_result: Callable[[bool, Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> None:
-        def run() -> None:
-            try:
-                result = function(*args, **kwargs)
-            except Exception:
-                on_result(False, Failure())
-            else:
-                on_result(True, result)
-
-        self.waiting.append(run)
-
-    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        callable(*args, **kwargs)
-
-    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError
-
-    def suggestThreadPoolSize(self, size: int) -> None:
-        raise NotImplementedError
-
-    def run(self) -> None:
-        """Run the function that waits longest."""
-        self.waiting.pop(0)()
-
-    def run_all(self) -> None:
-        """Run all waiting functions, and those that follow from them."""
-        while self.waiting:
-            self.run()
 
 
 class OutputFileTestCase(SynchronousTestCase):
@@ -96,7 +51,7 @@ class OutputFileTestCase(SynchronousTestCase):
     def watch(self, **keys: Any) -> Watch:
         return Watch(**{"path": PATH, "output": str(self.output), "format": "lines", **keys})
 
-    def file(self, *, threads: HeldThreads | None = None, **keys: Any) -> OutputFile:
+    def file(self, *, threads: ThreadedClock | None = None, **keys: Any) -> OutputFile:
         """Return an output file that has followed the list as far as the server can be reached."""
         file = OutputFile(
             self.watch(**keys),

@@ -11,7 +11,8 @@ from txmirror.errors import UnknownServerException
 from txmirror.formats import FORMATS
 from txmirror.output_files.output_file import OutputState
 from txmirror.output_files.writing import is_marked, remove_mark, update_file
-from txmirror.test.output_files.case import PATH, HeldThreads, OutputFileTestCase
+from txmirror.test.output_files.case import PATH, OutputFileTestCase
+from txmirror.test.threaded import ThreadedClock
 from txmirror.types import ACL, OPEN_ACL, Permission
 
 
@@ -92,12 +93,12 @@ class FollowingTests(OutputFileTestCase):
     def test_decoded_in_a_thread(self) -> None:
         """The nodes are decoded in a thread: 10,000 of them would hold up the reactor."""
         self.add("a:1")
-        threads = HeldThreads()
+        threads = ThreadedClock()
         file = self.file(threads=threads)
         self.assertEqual(file._list._decoded, {})
-        threads.run()
+        threads.run_thread()
         self.assertEqual(len(file._list._decoded), 1)
-        threads.run_all()
+        threads.run_threads()
         self.assertEqual(self.lines(), ["a:1"])
 
 
@@ -455,15 +456,15 @@ class StopTests(OutputFileTestCase):
         self.add("a:1")
         for steps in range(8):
             self.output.unlink(missing_ok=True)
-            threads = HeldThreads()
+            threads = ThreadedClock()
             file = self.file(threads=threads, command=(str(self.folder / "missing"),))
             for _ in range(steps):
                 if threads.waiting:
-                    threads.run()
+                    threads.run_thread()
             working = bool(threads.waiting)
             stopped = file.stop()
             self.assertEqual(working, self.has_no_result(stopped))
-            threads.run_all()
+            threads.run_threads()
             self.successResultOf(stopped)
             assert file.command is not None
             self.assertEqual(is_marked(self.output), self.output.exists())
@@ -533,20 +534,20 @@ class CommandTests(OutputFileTestCase):
     def test_replaced_while_it_succeeds(self) -> None:
         """If the command succeeds while the file is being replaced, the mark stays for the new content; else it is removed."""
         self.add("a:1")
-        threads = HeldThreads()
+        threads = ThreadedClock()
         file = self.file(threads=threads, command=(str(self.folder / "missing"),), settle=0.0)
-        threads.run_all()
+        threads.run_threads()
         self.add("b:2")
         # The nodes are decoded, and the file is still to be written.
-        threads.run()
+        threads.run_thread()
         file._command_succeeded()
         while "b:2" not in self.lines():
-            threads.run()
+            threads.run_thread()
         self.assertTrue(is_marked(self.output))
-        threads.run_all()
+        threads.run_threads()
         self.assertTrue(is_marked(self.output), "the command of the new content has not succeeded")
         file._command_succeeded()
-        threads.run_all()
+        threads.run_threads()
         self.assertFalse(is_marked(self.output))
 
     def test_interrupted(self) -> None:

@@ -251,11 +251,12 @@ class KilledTests(HandoverTestCase):
         """A server that refuses a request for a while, without closing the connection, is asked again."""
         daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
         self.kill(daemon)
-        for _ in range(2):
-            self.server.fail_next("exists", ThrottledOpException())
+        self.server.fail_next("exists", ThrottledOpException())
         self.daemon(service("b", checks=0), service("c", checks=0), state=True)
         self.reactor.pass_time(4)
         self.assertEqual(list(self.registered()), ["b", "c"])
+        (line,) = self.log.about("The session could not be prepared: ")
+        self.assertRegex(line, "the server is throttling requests.*Retrying")
 
     def test_killed_meanwhile(self) -> None:
         """A process that is killed before it has looked at the last one's znodes leaves them to the next one, in the file."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from txmirror.service import Daemon
-from txmirror.test.output_files.case import HeldThreads
 from txmirror.test.service.case import DaemonTestCase, S, service
+from txmirror.test.threaded import ThreadedClock
 
 
 class OutputFilesTests(DaemonTestCase):
@@ -80,7 +80,7 @@ class OutputFilesTests(DaemonTestCase):
         """A file system that hangs holds up the stop for ``stop_timeout`` at the most; the services are withdrawn before."""
         self.write(service("a"), self.watch(), daemon='stop_timeout = "7s"')
         daemon = self.make_daemon(self.load(), clock=self.reactor)
-        daemon.output_files._reactor = threads = HeldThreads()
+        daemon.output_files._reactor = threads = ThreadedClock()
         daemon.startService()
         self.reactor.settle()
         self.push(daemon, "a")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txmirror.service import StateService, state_file
 from txmirror.service.maintenance import Maintenance
 from txmirror.service.state_file import Origin, SavedSession
-from txmirror.test.output_files.case import HeldThreads
+from txmirror.test.threaded import ThreadedClock
 from txmirror.types import SessionTicket
 
 
@@ -20,14 +19,9 @@ def session(number: int) -> SavedSession:
     return SavedSession(ticket, 4.0, "127.0.0.1:2181", Origin("machine", "boot"), {"a": "/a"})
 
 
-class HeldReactor(HeldThreads):
-    def seconds(self) -> float:
-        return 0.0
-
-
 class WritingFilesTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.threads: Any = HeldReactor()
+        self.threads = ThreadedClock()
         self.path = Path(self.mktemp()).absolute()
 
     def test_cancelled_save(self) -> None:
@@ -40,14 +34,14 @@ class WritingFilesTests(SynchronousTestCase):
         self.failureResultOf(first, CancelledError)
         second = service.save(session(2))
         self.assertEqual(len(self.threads.waiting), 1)
-        self.threads.run_all()
+        self.threads.run_threads()
         self.assertIs(self.successResultOf(second), True)
         self.assertEqual(state_file.read(self.path), (session(2), None))
         forgotten = service.forget()
         forgotten.cancel()
         self.failureResultOf(forgotten, CancelledError)
         third = service.save(session(3))
-        self.threads.run_all()
+        self.threads.run_threads()
         self.assertIs(self.successResultOf(third), True)
         self.assertEqual(state_file.read(self.path), (session(3), None))
         self.successResultOf(service.stopService())
@@ -60,6 +54,6 @@ class WritingFilesTests(SynchronousTestCase):
         self.failureResultOf(first, CancelledError)
         second = maintenance.end("a")
         self.assertEqual(len(self.threads.waiting), 1)
-        self.threads.run_all()
+        self.threads.run_threads()
         self.successResultOf(second)
         self.assertIn('"maintenance": {}', self.path.read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -19,9 +19,9 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.test.threaded import ThreadPool
 from txmirror.testing import MemoryReactor
 from txmirror.testing.network import Link
 from txmirror.testing.reactor import MemoryConnector
@@ -31,8 +31,6 @@ from txmirror.timers import Timer
 _WRITERS = ("write", "replace_file", "put")
 #: How long a function takes in a thread, in seconds.
 _DURATIONS = (0.0, 0.0, 0.0, 0.01, 0.3, 2.0)
-
-
 #: The killed processes. If they were collected in a storm, what waits in them would be interrupted, and log that.
 _KILLED: list[object] = []
 
@@ -144,28 +142,13 @@ class Process:
     # Threads.
 
     def getThreadPool(self) -> Any:
-        """Return the thread pool: this object."""
-        return self
+        """Return a thread pool whose functions run at some later time, unless the process is killed before."""
+        return ThreadPool(lambda run: self.callLater(self._random.choice(_DURATIONS), run), self._call)
 
-    def callInThreadWithCallback(
-        self, on_result: Callable[[bool, Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> None:
-        """Run a function as if in a thread."""
-
-        def run() -> None:
-            try:
-                result = self._run(function, args, kwargs)
-            except Exception:
-                on_result(False, Failure())
-            else:
-                on_result(True, result)
-
-        self.callLater(self._random.choice(_DURATIONS), run)
-
-    def _run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _call(self, function: Callable[..., object], args: Sequence[Any], named: Mapping[str, Any]) -> object:
         if self._disk.full and getattr(function, "__name__", "") in _WRITERS:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return function(*args, **kwargs)
+        return function(*args, **named)
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call a function in the reactor's thread."""
